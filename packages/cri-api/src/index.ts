@@ -1,0 +1,2 @@
+export type * from "./runtime.ts";
+export { RuntimeError } from "./runtime.ts";

@@ -1,0 +1,2 @@
+export { NodeUnreachableError } from "./dialer.ts";
+export type { NodeDialer } from "./dialer.ts";

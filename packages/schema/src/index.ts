@@ -1,0 +1,2 @@
+export type { Draft, ResourceDefinition, ResourceStrategy, StrategyContext, SubresourceDefinition, TableColumn } from "./resource.ts";
+export type { FieldSchema, TypeSchema } from "./type-schema.ts";
