@@ -1,3 +1,11 @@
 export type * from "./api-client.ts";
+export { createApiClient } from "./create-api-client.ts";
+export { createInformerFactory } from "./informer-factory.ts";
+export type { InformerFactory, InformerFactoryDeps, InformerOptions } from "./informer-factory.ts";
 export type * from "./informer.ts";
+export { resources } from "./resources.ts";
+export { TransportError, isAborted } from "./transport-error.ts";
+export type { TransportErrorCode } from "./transport-error.ts";
 export type * from "./transport.ts";
+export { createWorkQueue } from "./work-queue.ts";
+export type { Worker, WorkQueue, WorkQueueOptions, WorkResult } from "./work-queue.ts";

@@ -252,11 +252,30 @@ export interface ExecSession {
   close(): void;
 }
 
+/** gRPC's status codes by name. */
+export type RuntimeErrorCode =
+  | "cancelled"
+  | "unknown"
+  | "invalidArgument"
+  | "deadlineExceeded"
+  | "notFound"
+  | "alreadyExists"
+  | "permissionDenied"
+  | "resourceExhausted"
+  | "failedPrecondition"
+  | "aborted"
+  | "outOfRange"
+  | "unimplemented"
+  | "internal"
+  | "unavailable"
+  | "dataLoss"
+  | "unauthenticated";
+
 /** A failed runtime call, with gRPC's code and the runtime's text. */
 export class RuntimeError extends Error {
-  readonly code: string;
+  readonly code: RuntimeErrorCode;
 
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  constructor(code: RuntimeErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "RuntimeError";
     this.code = code;

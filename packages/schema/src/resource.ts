@@ -1,4 +1,4 @@
-import type { Json, JsonObject, KubeObject, StatusCause } from "@wherry/machinery";
+import type { Json, JsonObject, KubeObject, StatusCause, UserInfo } from "@wherry/machinery";
 import type { TypeSchema } from "./type-schema.ts";
 
 /**
@@ -25,8 +25,12 @@ export interface ResourceDefinition {
    * "deployments", "leases" …); absent for resources that are not stored (reviews, bindings).
    */
   readonly storagePrefix?: string;
-  /** True = one of several versions of the same kind that is read and written as another one (see `storageVersion`). */
+  /**
+   * Group and version that objects are stored as, written like apiVersion ("v1", "apps/v1"). Where it differs from this definition's own
+   * (events.k8s.io/v1 is stored as v1, autoscaling/v1 as autoscaling/v2), `conversion` translates.
+   */
   readonly storageVersion: string;
+  readonly conversion?: VersionConversion;
   readonly schema: TypeSchema;
   readonly strategy: ResourceStrategy;
   readonly columns: readonly TableColumn[];
@@ -34,6 +38,12 @@ export interface ResourceDefinition {
   row(object: KubeObject, now: number): readonly Json[];
   /** Field labels that `fieldSelector` may name, with their values; metadata.name and metadata.namespace are always there. */
   selectableFields(object: KubeObject): Readonly<Record<string, string>>;
+}
+
+/** Translates between a served version and the stored one. Both functions leave their argument alone and set apiVersion and kind. */
+export interface VersionConversion {
+  toStorage(object: KubeObject): KubeObject;
+  fromStorage(object: KubeObject): KubeObject;
 }
 
 export interface SubresourceDefinition {
@@ -57,6 +67,8 @@ export interface TableColumn {
 export interface StrategyContext {
   /** ms since the epoch. */
   readonly now: number;
+  /** Who asks; certificate signing requests record it. */
+  readonly user?: UserInfo;
 }
 
 /** A mutable private draft of an object while a request is under way. */
@@ -78,10 +90,16 @@ export interface ResourceStrategy {
   defaultGracePeriodSeconds(object: KubeObject): number;
   /** Fills in defaults (defaults.tsv) in place; idempotent. */
   applyDefaults(draft: Draft): void;
-  /** After decoding and defaulting on create: drops status, sets what the server owns. */
+  /**
+   * After decoding and defaulting on create: drops status, sets what the server owns. metadata.name, namespace and uid are set already (a
+   * Job's selector is made of its uid).
+   */
   prepareForCreate(draft: Draft, context: StrategyContext): void;
   prepareForUpdate(draft: Draft, old: KubeObject, context: StrategyContext): void;
-  /** For the status subresource: keeps spec and metadata of `old`, takes the status. */
+  /**
+   * For the status subresource: takes the status and what upstream lets through of the metadata (annotations of most kinds), keeps everything
+   * else of `old`.
+   */
   prepareForStatusUpdate(draft: Draft, old: KubeObject, context: StrategyContext): void;
   validate(object: KubeObject): readonly StatusCause[];
   validateUpdate(object: KubeObject, old: KubeObject): readonly StatusCause[];

@@ -1,3 +1,5 @@
+import type { Json } from "@wherry/machinery";
+
 /**
  * A type of the API as data: what decoding, defaulting, strategic merge, server-side apply and OpenAPI need to know.
  * Built from the compact tables for built-ins and from a CustomResourceDefinition's schema for custom resources. Schemas refer to each
@@ -21,6 +23,11 @@ export interface TypeSchema {
   readonly listMapKeys?: readonly string[];
   readonly mapType?: "atomic" | "granular";
   readonly enum?: readonly string[];
+  /**
+   * Built-ins only: the Go type as reflection prints it ("v1.PodSpec"), which decode errors show. A schema with this name is read and written
+   * as Go's JSON codec does it: null means zero, zero values are left out or written by each field's rule.
+   */
+  readonly goType?: string;
 }
 
 export interface FieldSchema {
@@ -30,4 +37,10 @@ export interface FieldSchema {
   /** x-kubernetes-patch-strategy, comma separated list split ("merge", "retainKeys", "replace"). */
   readonly patchStrategy?: readonly string[];
   readonly patchMergeKey?: string;
+  /** Built-ins only: absent and zero differ (a pointer in Go). */
+  readonly nullable?: boolean;
+  /** Built-ins only: written even when zero. */
+  readonly alwaysWritten?: boolean;
+  /** Value that OpenAPI v3 shows as default. */
+  readonly default?: Json;
 }

@@ -38,6 +38,8 @@ export interface AuthorizationAttributes {
   readonly namespace: string;
   readonly name: string;
   readonly path: string;
+  /** What list, watch and deletecollection are narrowed to; absent = everything. */
+  readonly fieldSelector?: string;
 }
 
 export type AuthorizationDecision =

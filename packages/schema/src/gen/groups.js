@@ -1,0 +1,2 @@
+export const groups =
+  'apiregistration.k8s.io\napps\nevents.k8s.io\nauthentication.k8s.io\nauthorization.k8s.io\nautoscaling\nbatch\ncertificates.k8s.io\nnetworking.k8s.io\npolicy\nrbac.authorization.k8s.io\nstorage.k8s.io\nadmissionregistration.k8s.io\napiextensions.k8s.io\nscheduling.k8s.io\ncoordination.k8s.io\nnode.k8s.io\ndiscovery.k8s.io\nresource.k8s.io\nflowcontrol.apiserver.k8s.io\ninternal.apiserver.k8s.io\nstoragemigration.k8s.io';
