@@ -1,8 +1,17 @@
 export type * from "./api-client.ts";
 export { createApiClient } from "./create-api-client.ts";
+export type { CredentialSource } from "./credential-source.ts";
+export { createEventRecorder } from "./event-recorder.ts";
+export type { EventDetails, EventRecorder, EventRecorderDeps } from "./event-recorder.ts";
+export { createHttpTransport } from "./http-transport.ts";
+export type { HttpTransport, HttpTransportOptions } from "./http-transport.ts";
 export { createInformerFactory } from "./informer-factory.ts";
 export type { InformerFactory, InformerFactoryDeps, InformerOptions } from "./informer-factory.ts";
 export type * from "./informer.ts";
+export { LeaderElectionError, runLeaderElection } from "./leader-election.ts";
+export type { LeaderElectionOptions } from "./leader-election.ts";
+export { createPacer } from "./pacer.ts";
+export type { Pacer } from "./pacer.ts";
 export { resources } from "./resources.ts";
 export { TransportError, isAborted } from "./transport-error.ts";
 export type { TransportErrorCode } from "./transport-error.ts";

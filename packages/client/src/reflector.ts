@@ -99,7 +99,7 @@ async function relist<T extends KubeObject>(deps: ReflectorDeps<T>, signal: Abor
       signal,
     });
     for (const item of page.items) {
-      await turn(subscriptions, pacer);
+      for (let wait = turn(subscriptions, pacer); wait !== undefined; wait = turn(subscriptions, pacer)) await wait;
       const key = objectKey(item);
       gone.delete(key);
       apply(deps, key, { ...type, ...item });
@@ -108,7 +108,7 @@ async function relist<T extends KubeObject>(deps: ReflectorDeps<T>, signal: Abor
     token = page.metadata.continue === "" ? undefined : page.metadata.continue;
   } while (token !== undefined);
   for (const key of gone) {
-    await turn(subscriptions, pacer);
+    for (let wait = turn(subscriptions, pacer); wait !== undefined; wait = turn(subscriptions, pacer)) await wait;
     remove(deps, key, undefined);
   }
   deps.onSynced();
@@ -130,7 +130,7 @@ async function* follow<T extends KubeObject>(
     signal,
   });
   for await (const event of events) {
-    await turn(subscriptions, pacer);
+    for (let wait = turn(subscriptions, pacer); wait !== undefined; wait = turn(subscriptions, pacer)) await wait;
     if (signal.aborted) return;
     applyEvent(deps, event);
     const seen = event.object.metadata.resourceVersion;
@@ -180,9 +180,10 @@ function remove<T extends KubeObject>(deps: ReflectorDeps<T>, key: string, last:
   subscriptions.deleted(last ?? previous);
 }
 
-async function turn<T>(subscriptions: Subscriptions<T>, pacer: Pacer): Promise<void> {
-  for (let replay = subscriptions.replaying(); replay !== undefined; replay = subscriptions.replaying()) {
-    await replay;
-  }
-  await pacer.pause();
+/**
+ * What the next change has to wait for: the end of the slice, or a replay to a new handler. It is asked again after each wait, so that
+ * nothing can come in between the last answer and the change.
+ */
+function turn<T>(subscriptions: Subscriptions<T>, pacer: Pacer): Promise<void> | undefined {
+  return pacer.pause() ?? subscriptions.replaying();
 }

@@ -56,5 +56,5 @@ export function sansOf(certificate: X509Certificate): string[] {
 
 /** SPKI PEM of a private key's public half. */
 export function publicKeyOf(keyPem: string): string {
-  return createPublicKey(keyPem).export({ type: "spki", format: "pem" }).toString();
+  return createPublicKey(keyPem).export({ type: "spki", format: "pem" });
 }

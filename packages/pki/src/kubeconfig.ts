@@ -117,7 +117,7 @@ function entry(document: Readonly<Record<string, unknown>>, list: string, key: s
   const found = Array.isArray(entries) ? (entries as Named<string>).find((one) => one.name === name) : undefined;
   const value = found?.[key];
   if (found === undefined) throw new KubeconfigError(`kubeconfig ${file}: ${list} has no entry named "${name}"`);
-  return (value ?? {}) as Readonly<Record<string, unknown>>;
+  return (value ?? {});
 }
 
 async function inlineOrFile(map: Readonly<Record<string, unknown>>, key: string, kubeconfig: string): Promise<string | undefined> {

@@ -14,7 +14,7 @@ import {
 } from "./certificate.ts";
 
 /** Runs in the short-lived worker only, so that the X.509 library does not stay in memory. */
-x509.cryptoProvider.set(webcrypto as Crypto);
+x509.cryptoProvider.set(webcrypto);
 
 const EC_P256 = { name: "ECDSA", namedCurve: "P-256" } as const;
 const RSA_SHA256 = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" } as const;
@@ -134,7 +134,7 @@ function newSerial(): string {
 }
 
 function exportKey(key: KeyObject): string {
-  return key.export({ type: "pkcs8", format: "pem" }).toString();
+  return key.export({ type: "pkcs8", format: "pem" });
 }
 
 function pem(certificate: x509.X509Certificate): string {

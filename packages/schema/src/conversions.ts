@@ -1,4 +1,5 @@
 import type { KubeObject } from "@wherry/machinery";
+import { defaultAutoscalerV2 } from "./defaults/autoscaling-defaults.ts";
 import type { VersionConversion } from "./resource.ts";
 import { copyOf, numberAt, textAt, treeAt, treesAt, type Tree } from "./tree.ts";
 
@@ -65,6 +66,7 @@ const autoscalerConversion: VersionConversion = {
     if (conditions.length > 0) status["conditions"] = conditions;
     autoscaler["spec"] = spec;
     autoscaler["status"] = status;
+    defaultAutoscalerV2(autoscaler);
     return asObject(autoscaler);
   },
   fromStorage(object) {

@@ -1,4 +1,4 @@
-import { ApiError } from "@wherry/machinery";
+import { newBadRequest, type ApiError } from "@wherry/machinery";
 import {
   intOrStringDefinition,
   microTimeDefinition,
@@ -8,7 +8,7 @@ import {
 } from "./compile-schema.ts";
 import { definitionNameOf } from "./definition-table.ts";
 import { countKeys, countKeysInText, strictErrorsInText } from "./duplicate-fields.ts";
-import { formatAmount, parseAmount, quantityErrors } from "./quantity.ts";
+import { readQuantity } from "./quantity.ts";
 import type { Draft, ResourceDefinition } from "./resource.ts";
 import { isTree, type Tree } from "./tree.ts";
 import type { TypeSchema } from "./type-schema.ts";
@@ -72,7 +72,7 @@ export function decodeObject(
 export function decodeValue(schema: TypeSchema, value: unknown): unknown {
   const decoder = createDecoder(false);
   const decoded = decoder.decode(schema, value);
-  if (decoder.error !== undefined) throw badRequest(decoder.error);
+  if (decoder.error !== undefined) throw newBadRequest(decoder.error);
   return decoded;
 }
 
@@ -82,6 +82,9 @@ interface Decoder {
   readonly error: string | undefined;
   readonly unknown: readonly string[];
 }
+
+const quantityFormatError =
+  "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 /** Upstream reports at most this many strict errors. */
 const strictErrorsMax = 100;
@@ -221,12 +224,12 @@ function createDecoder(reportsUnknown: boolean): Decoder {
 
   const decodeQuantity = (value: unknown): unknown => {
     if (typeof value !== "string" && typeof value !== "number") {
-      error ??= quantityErrors.format;
+      error ??= quantityFormatError;
       return undefined;
     }
-    const amount = parseAmount(typeof value === "number" ? numberText(value) : value.trim());
-    if (typeof amount !== "string") return formatAmount(amount);
-    error ??= quantityErrors[amount];
+    const quantity = readQuantity(value);
+    if ("text" in quantity) return quantity.text;
+    error ??= quantity.error;
     return undefined;
   };
 
@@ -275,12 +278,12 @@ function parseBody(target: DecodeTarget, text: string): Tree {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw badRequest(
+    throw newBadRequest(
       `the object provided is unrecognized (must be of type ${target.kind}): couldn't get version/kind; json parse error: ${(error as Error).message}`,
     );
   }
   if (isTree(value)) return value;
-  throw badRequest(
+  throw newBadRequest(
     `the object provided is unrecognized (must be of type ${target.kind}): couldn't get version/kind; json parse error: json: cannot unmarshal ${valueKind(value, "")} into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" } (${Buffer.from(text.slice(0, 1024)).toString("hex")})`,
   );
 }
@@ -294,32 +297,20 @@ function checkKind(target: DecodeTarget, value: Tree, apiVersion: string): void 
   const version = givenVersion.slice(slash + 1);
   const head = `${givenKind} in version "${version}" cannot be handled as a ${target.kind}`;
   if (definitionNameOf(group, version, givenKind) === undefined) {
-    throw badRequest(
+    throw newBadRequest(
       `${head}: no kind "${givenKind}" is registered for version "${givenVersion}" in scheme "pkg/api/legacyscheme/scheme.go:30"`,
     );
   }
   const internal = target.group === "" ? "core" : (target.group.split(".")[0] ?? "");
-  throw badRequest(
+  throw newBadRequest(
     `${head}: converting (${version}.${givenKind}) to (${internal}.${target.kind}): unknown conversion`,
   );
 }
 
 function cannotHandle(target: DecodeTarget, message: string): ApiError {
-  return badRequest(
+  return newBadRequest(
     `${target.kind} in version "${target.version}" cannot be handled as a ${target.kind}: ${message}`,
   );
-}
-
-function badRequest(message: string): ApiError {
-  return new ApiError({
-    kind: "Status",
-    apiVersion: "v1",
-    metadata: {},
-    status: "Failure",
-    message,
-    reason: "BadRequest",
-    code: 400,
-  });
 }
 
 function valueKind(value: unknown, goType: string): string {

@@ -53,8 +53,3 @@ function parseMessage(text: string, precision: keyof typeof layouts): string {
   }
   return `parsing time ${JSON.stringify(text)}: extra text: ${JSON.stringify(rest)}`;
 }
-
-/** ms since the epoch as objects carry times. */
-export function formatRfc3339(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
-}

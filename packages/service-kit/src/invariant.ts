@@ -7,5 +7,5 @@ export class InvariantError extends Error {
 }
 
 export function invariant(condition: unknown, message: string): asserts condition {
-  if (!Boolean(condition)) throw new InvariantError(message);
+  if (!condition) throw new InvariantError(message);
 }

@@ -29,7 +29,7 @@ export async function runServices(nodes: readonly ServiceNode[], options: RunSer
   let outcome: Outcome;
   try {
     for (const node of inOrder(nodes)) {
-      const ready = Promise.all((node.after ?? []).map((service) => started.get(service)));
+      const ready = Promise.all((node.after ?? []).map((service) => started.get(service) ?? Promise.resolve()));
       const start = ready.then(async () => {
         if (starting.signal.aborted) throw new Error("stopped while starting");
         touched.push(node.service);
@@ -77,7 +77,7 @@ async function stopAll(nodes: readonly ServiceNode[], touched: readonly Service[
   const stopped = new Map<Service, Promise<void>>();
   for (const node of inOrder(nodes).reverse()) {
     const dependants = nodes.filter((other) => other.after?.includes(node.service) === true);
-    const stop = Promise.all(dependants.map((other) => stopped.get(other.service))).then(async () => {
+    const stop = Promise.all(dependants.map((other) => stopped.get(other.service) ?? Promise.resolve())).then(async () => {
       if (!touched.includes(node.service)) return;
       try {
         await node.service.stop(deadline);

@@ -12,9 +12,12 @@ const packages = [packageAt("packages/net"), packageAt("services/scheduler"), pa
 const rulesFor = (path: string, text: string): string[] =>
   findBreaches(packages, [{ path, name: path.split("/").at(-1) ?? "", text }]).map((breach) => breach.rule);
 
+/** Put together here, so that this file does not break the rule that it tests. */
+const deep = ["@wherry", "net", "src", "b.ts"].join("/");
+
 test("an arrow upwards, a deep import and a stray process are found", () => {
   assert.match(rulesFor("packages/net/src/a.ts", 'import { x } from "@wherry/scheduler";')[0] ?? "", /arrows point down/);
-  assert.match(rulesFor("packages/net/src/a.ts", `import { x } from "${"@wherry"}/net/src/b.ts";`)[0] ?? "", /deep import/);
+  assert.match(rulesFor("packages/net/src/a.ts", `import { x } from "${deep}";`)[0] ?? "", /deep import/);
   assert.match(rulesFor("packages/net/src/a.ts", "const home = process.env.HOME;")[0] ?? "", /process is touched/);
   assert.match(rulesFor("packages/net/src/utils.ts", "")[0] ?? "", /named for the concept/);
 });

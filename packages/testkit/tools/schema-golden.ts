@@ -48,17 +48,14 @@ function answer(record: GoldenRecord, group: string): object {
     return { message, ...(details?.causes === undefined ? {} : { causes: details.causes }) };
   }
   if (group.startsWith("validation")) return {};
-  return { body: withoutManagedFields(body) };
+  return { body: withoutKey(group === "tables" ? withoutKey(body, "description") : body, "managedFields") };
 }
 
-function withoutManagedFields(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutManagedFields);
+/** Descriptions of columns are prose, which this package does not carry; managed fields are another package's work. */
+function withoutKey(value: unknown, dropped: string): unknown {
+  if (Array.isArray(value)) return value.map((item) => withoutKey(item, dropped));
   if (typeof value !== "object" || value === null) return value;
   const result: Record<string, unknown> = {};
-  for (const [key, child] of Object.entries(value)) {
-    // Column descriptions are prose; the tables here carry none.
-    if (key === "managedFields" || key === "description") continue;
-    result[key] = withoutManagedFields(child);
-  }
+  for (const [key, child] of Object.entries(value)) if (key !== dropped) result[key] = withoutKey(child, dropped);
   return result;
 }

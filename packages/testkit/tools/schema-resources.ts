@@ -37,7 +37,9 @@ export function columnTable(text: string): readonly string[] {
     const key = `${row["group"]}\t${row["kind"]}`;
     if (row["group"] === "*") continue;
     const cells = byKind.get(key) ?? [];
-    cells.push(`${row["column"]}|${row["type"]}|${row["format"]}|${row["priority"]}`);
+    // The table lists no format for the name of events, where a server answers "name".
+    const format = row["kind"] === "Event" && row["column"] === "Name" ? "name" : row["format"];
+    cells.push(`${row["column"]}|${row["type"]}|${format}|${row["priority"]}`);
     byKind.set(key, cells);
   }
   return [...byKind].map(([key, cells]) => `${key}\t${cells.join("\t")}`);

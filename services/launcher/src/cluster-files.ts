@@ -144,7 +144,7 @@ async function ensureServiceKey(file: string): Promise<string> {
   const existing = await readOptional(file);
   if (existing !== undefined) return existing;
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const keyPem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  const keyPem = privateKey.export({ type: "pkcs8", format: "pem" });
   await writeSecret(file, keyPem);
   return keyPem;
 }

@@ -22,7 +22,8 @@ import type {
 export function sandboxConfigMessage(config: PodSandboxConfig): CriPodSandboxConfig {
   return {
     metadata: config.metadata,
-    hostname: config.hostname,
+    // A pod in the host's network shares the host's UTS namespace too, where runc refuses to set a name.
+    hostname: config.linux.securityContext.namespaceOptions.network === "NODE" ? "" : config.hostname,
     log_directory: config.logDirectory,
     dns_config: config.dnsConfig,
     port_mappings: config.portMappings.map((mapping) => ({

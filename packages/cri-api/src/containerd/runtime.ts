@@ -63,10 +63,10 @@ export function createContainerdRuntime(options: ContainerdRuntimeOptions): Cont
       return answer.pod_sandbox_id ?? "";
     },
     async stopPodSandbox(id) {
-      await cri.runtime("StopPodSandbox", { pod_sandbox_id: id }, SANDBOX_TIMEOUT_MS);
+      await unlessGone(cri.runtime("StopPodSandbox", { pod_sandbox_id: id }, SANDBOX_TIMEOUT_MS));
     },
     async removePodSandbox(id) {
-      await cri.runtime("RemovePodSandbox", { pod_sandbox_id: id }, SANDBOX_TIMEOUT_MS);
+      await unlessGone(cri.runtime("RemovePodSandbox", { pod_sandbox_id: id }, SANDBOX_TIMEOUT_MS));
     },
     async podSandboxStatus(id) {
       const { status } = await cri.runtime("PodSandboxStatus", { pod_sandbox_id: id });
@@ -85,10 +85,10 @@ export function createContainerdRuntime(options: ContainerdRuntimeOptions): Cont
       await cri.runtime("StartContainer", { container_id: id });
     },
     async stopContainer(id, timeoutSeconds) {
-      await cri.runtime("StopContainer", { container_id: id, timeout: timeoutSeconds }, timeoutSeconds * 1000 + CALL_SLACK_MS);
+      await unlessGone(cri.runtime("StopContainer", { container_id: id, timeout: timeoutSeconds }, timeoutSeconds * 1000 + CALL_SLACK_MS));
     },
     async removeContainer(id) {
-      await cri.runtime("RemoveContainer", { container_id: id });
+      await unlessGone(cri.runtime("RemoveContainer", { container_id: id }));
     },
     async containerStatus(id) {
       const { status, info } = await cri.runtime("ContainerStatus", { container_id: id, verbose: true });
@@ -177,6 +177,15 @@ export function createContainerdRuntime(options: ContainerdRuntimeOptions): Cont
     close: () => channel.close(),
   };
   return runtime;
+}
+
+/** CRI wants stopping and removing to be idempotent; containerd 1.6 answers "not found" for some of them. */
+async function unlessGone(call: Promise<unknown>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (!(error instanceof RuntimeError) || error.code !== "notFound") throw error;
+  }
 }
 
 /** CRI refuses a tty together with a separate stderr. */

@@ -48,13 +48,13 @@ interface ContainerRecord {
   status: ContainerStatus;
   readonly config: ContainerConfig;
   readonly sandbox: SandboxRecord;
-  process: SimulatedProcess | undefined;
+  behaviour: SimulatedProcess | undefined;
   timers: Timer[];
 }
 
 /**
  * A container runtime in memory: every image is there (but those named `missing/…`), containers start at once, run as scripted and end when
- * stopped. Nothing survives the process.
+ * stopped. Nothing survives the behaviour.
  */
 export function createSimulatedRuntime(options: SimulatedRuntimeOptions = {}): ContainerRuntime & { close(): void } {
   const { clock = systemClock, writesLogs = true } = options;
@@ -91,15 +91,13 @@ export function createSimulatedRuntime(options: SimulatedRuntimeOptions = {}): C
     await mkdir(dirname(file), { recursive: true });
     await appendFile(file, `${new Date(clock.now()).toISOString()} ${line.stream} F ${line.text}`);
   };
-  const start = (container: ContainerRecord): void => {
-    const process = processOf(container);
-    container.process = process;
+  const start = (container: ContainerRecord, behaviour: SimulatedProcess): void => {
     const writes: Promise<void>[] = [];
-    for (const line of process.output) {
+    for (const line of behaviour.output) {
       container.timers.push(clock.setTimer(line.atMs, () => void writes.push(writeLog(container, line).catch(() => {}))));
     }
-    if (process.runMs !== undefined && !process.copiesInput) {
-      container.timers.push(clock.setTimer(process.runMs, () => void Promise.all(writes).then(() => finish(container, process.exitCode))));
+    if (behaviour.runMs !== undefined && !behaviour.copiesInput) {
+      container.timers.push(clock.setTimer(behaviour.runMs, () => void Promise.all(writes).then(() => finish(container, behaviour.exitCode))));
     }
   };
   const processOf = (container: ContainerRecord): SimulatedProcess => {
@@ -192,15 +190,16 @@ export function createSimulatedRuntime(options: SimulatedRuntimeOptions = {}): C
         message: "",
         logPath: join(sandbox.config.logDirectory, config.logPath),
       };
-      containers.set(id, { status, config, sandbox, process: undefined, timers: [] });
+      containers.set(id, { status, config, sandbox, behaviour: undefined, timers: [] });
       return id;
     },
     async startContainer(id) {
       const container = containerOf(id);
       if (container.status.state !== "CREATED") throw new RuntimeError("failedPrecondition", `container ${id} is in state ${container.status.state}`);
+      container.behaviour = processOf(container);
       container.status = { ...container.status, state: "RUNNING", startedAt: nowNanoseconds() };
       emit("started", id);
-      start(container);
+      start(container, container.behaviour);
     },
     async stopContainer(id) {
       const container = containers.get(id);
@@ -227,22 +226,22 @@ export function createSimulatedRuntime(options: SimulatedRuntimeOptions = {}): C
     },
 
     async execSync(id, command, timeoutSeconds) {
-      const process = execProcess(runningContainer(id), command);
-      const runMs = process.runMs ?? Number.POSITIVE_INFINITY;
+      const behaviour = execProcess(runningContainer(id), command);
+      const runMs = behaviour.runMs ?? Number.POSITIVE_INFINITY;
       if (timeoutSeconds > 0 && runMs > timeoutSeconds * 1000) {
         await clock.sleep(timeoutSeconds * 1000);
         throw new RuntimeError("deadlineExceeded", `failed to exec in container: timeout ${timeoutSeconds}s exceeded: context deadline exceeded`);
       }
       if (runMs > 0) await clock.sleep(runMs);
-      const text = (stream: string): Buffer => Buffer.from(process.output.filter((line) => line.stream === stream).map((line) => line.text).join(""));
-      return { stdout: text("stdout"), stderr: text("stderr"), exitCode: process.exitCode };
+      const text = (stream: string): Buffer => Buffer.from(behaviour.output.filter((line) => line.stream === stream).map((line) => line.text).join(""));
+      return { stdout: text("stdout"), stderr: text("stderr"), exitCode: behaviour.exitCode };
     },
     async exec(id, request) {
       return createSimulatedSession(execProcess(runningContainer(id), request.command), request, clock);
     },
     async attach(id, request) {
-      const { process } = runningContainer(id);
-      const copiesInput = process?.copiesInput ?? false;
+      const { behaviour } = runningContainer(id);
+      const copiesInput = behaviour?.copiesInput ?? false;
       return createSimulatedSession({ exitCode: 0, output: [], copiesInput, ...(copiesInput ? { runMs: 0 } : {}) }, request, clock);
     },
     /** Whatever is sent to a port comes back. */
@@ -330,7 +329,12 @@ function annotatedProcess(config: ContainerConfig, sandbox: PodSandboxConfig): S
   const runMs = read(RUN_MS_ANNOTATION);
   const exitCode = read(EXIT_CODE_ANNOTATION);
   if (runMs === undefined && exitCode === undefined) return undefined;
-  return { runMs: Number(runMs ?? 0), exitCode: Number(exitCode ?? 0), output: [], copiesInput: false };
+  const numbers = [Number(runMs ?? 0), Number(exitCode ?? 0)];
+  const [duration = 0, code = 0] = numbers;
+  if (numbers.some((number) => !Number.isInteger(number) || number < 0)) {
+    throw new RuntimeError("invalidArgument", `annotations ${RUN_MS_ANNOTATION} and ${EXIT_CODE_ANNOTATION} take whole numbers, got ${runMs ?? ""} and ${exitCode ?? ""}`);
+  }
+  return { runMs: duration, exitCode: code, output: [], copiesInput: false };
 }
 
 function found<T>(records: ReadonlyMap<string, T>, id: string, what: string): T {

@@ -4,7 +4,7 @@ import type { ExecOptions, ExecSession } from "../runtime.ts";
 import type { SimulatedProcess } from "./script.ts";
 
 /** Plays a simulated process over the streams of an exec. */
-export function createSimulatedSession(process: SimulatedProcess, options: Omit<ExecOptions, "command">, clock: Clock): ExecSession {
+export function createSimulatedSession(behaviour: SimulatedProcess, options: Omit<ExecOptions, "command">, clock: Clock): ExecSession {
   const stdin = options.stdin ? new PassThrough() : undefined;
   const stdout = options.stdout ? new PassThrough() : undefined;
   const stderr = options.stderr && !options.tty ? new PassThrough() : undefined;
@@ -12,25 +12,25 @@ export function createSimulatedSession(process: SimulatedProcess, options: Omit<
 
   const play = async (): Promise<number> => {
     let elapsedMs = 0;
-    for (const line of process.output) {
+    for (const line of behaviour.output) {
       if (line.atMs > elapsedMs) await clock.sleep(line.atMs - elapsedMs, over.signal);
       elapsedMs = line.atMs;
       const target = line.stream === "stderr" && !options.tty ? stderr : stdout;
       target?.write(options.tty ? line.text.replaceAll("\n", "\r\n") : line.text);
     }
-    if (process.copiesInput && stdin !== undefined) {
+    if (behaviour.copiesInput && stdin !== undefined) {
       for await (const chunk of stdin) {
         if (stdout?.write(chunk) === false) await drained(stdout, over.signal);
       }
     }
     stdin?.resume();
-    if (process.runMs === undefined) await aborted(over.signal);
-    else if (process.runMs > elapsedMs) await clock.sleep(process.runMs - elapsedMs, over.signal);
+    if (behaviour.runMs === undefined) await aborted(over.signal);
+    else if (behaviour.runMs > elapsedMs) await clock.sleep(behaviour.runMs - elapsedMs, over.signal);
     const ends = [stdout, stderr].map((stream) => ended(stream, over.signal));
     stdout?.end();
     stderr?.end();
     await Promise.all(ends);
-    return process.exitCode;
+    return behaviour.exitCode;
   };
   const exit = play();
   exit.catch(() => {});

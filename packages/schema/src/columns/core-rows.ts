@@ -1,6 +1,5 @@
 import type { Json } from "@wherry/machinery";
 import {
-  isEmptyTree,
   listAt,
   numberAt,
   stringsAt,
@@ -84,7 +83,7 @@ export const eventRow: Row = (event, now) => {
     sourceCell(event, isNew),
     textAt(event, isNew ? "note" : "message").trim(),
     firstSeen,
-    String(series !== undefined ? (numberAt(series, "count") ?? 0) : Math.max(count, 1)),
+    series !== undefined ? (numberAt(series, "count") ?? 0) : Math.max(count, 1),
     nameOf(event),
   ];
 };
@@ -283,8 +282,4 @@ function endpointList(endpoints: Tree): string {
   }
   const shown = all.slice(0, endpointsShown).join(",");
   return all.length > endpointsShown ? `${shown} + ${all.length - endpointsShown} more...` : shown;
-}
-
-export function isUnset(value: unknown): boolean {
-  return value === undefined || value === null || isEmptyTree(value);
 }

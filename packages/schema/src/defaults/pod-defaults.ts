@@ -1,4 +1,4 @@
-import { addQuantities, formatAmount, parseAmount, roundToMilli } from "../quantity.ts";
+import { roundedToMilli, sumOfQuantities } from "../quantity.ts";
 import {
   ensureTree,
   isEmptyTree,
@@ -158,7 +158,7 @@ function sumOfRequests(spec: Tree, name: string): string | undefined {
   let sum: string | undefined;
   for (const container of treesAt(spec, "containers")) {
     const request = treeAt(container, "resources", "requests")?.[name];
-    if (request !== undefined) sum = addQuantities(sum ?? "0", request);
+    if (request !== undefined) sum = sumOfQuantities(sum ?? "0", request);
   }
   return sum;
 }
@@ -201,9 +201,8 @@ export function roundResources(holder: Tree): void {
 export function roundResourceList(list: Tree | undefined): void {
   if (list === undefined) return;
   for (const [name, value] of Object.entries(list)) {
-    if (typeof value !== "string" || !/[nu]$/.test(value)) continue;
-    const amount = parseAmount(value);
-    if (typeof amount !== "string") list[name] = formatAmount(roundToMilli(amount));
+    // Only suffixes below "m" can be finer.
+    if (typeof value === "string" && /[nu]$/.test(value)) list[name] = roundedToMilli(value);
   }
 }
 

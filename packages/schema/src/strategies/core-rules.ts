@@ -1,4 +1,4 @@
-import { formatRfc3339 } from "../wire-time.ts";
+import { formatTime } from "@wherry/machinery";
 import {
   ensureTree,
   listAt,
@@ -74,14 +74,14 @@ export const secretRules: KindRules = {
 
 export const persistentVolumeRules: KindRules = {
   prepareForCreate(volume, { now }) {
-    volume["status"] = { phase: "Pending", lastPhaseTransitionTime: formatRfc3339(now) };
+    volume["status"] = { phase: "Pending", lastPhaseTransitionTime: formatTime(now) };
   },
   prepareForStatusUpdate(volume, old, { now }) {
     const status = ensureTree(volume, "status");
     const before = treeAt(old, "status");
     if (textAt(status, "phase") !== textAt(before, "phase")) {
       if (sameValue(status["lastPhaseTransitionTime"], before?.["lastPhaseTransitionTime"])) {
-        status["lastPhaseTransitionTime"] = formatRfc3339(now);
+        status["lastPhaseTransitionTime"] = formatTime(now);
       }
     }
   },

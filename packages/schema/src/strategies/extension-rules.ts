@@ -1,5 +1,5 @@
+import { formatTime } from "@wherry/machinery";
 import { copyOf, ensureTree, sameValue, textAt, treesAt, treeAt, type Tree } from "../tree.ts";
-import { formatRfc3339 } from "../wire-time.ts";
 import { allMetadata, type KindRules } from "./create-strategy.ts";
 
 export const certificateSigningRequestRules: KindRules = {
@@ -26,7 +26,7 @@ export const certificateSigningRequestRules: KindRules = {
     ];
     if (conditions.length > 0) status["conditions"] = conditions;
     else delete status["conditions"];
-    stampConditions(conditions, formatRfc3339(now));
+    stampConditions(conditions, formatTime(now));
   },
 };
 
@@ -49,7 +49,7 @@ export const apiServiceRules: KindRules = {
         {
           type: "Available",
           status: "True",
-          lastTransitionTime: formatRfc3339(now),
+          lastTransitionTime: formatTime(now),
           reason: "Local",
           message: "Local APIServices are always available",
         },
@@ -96,6 +96,6 @@ function stampConditions(conditions: readonly Tree[], now: string): void {
 
 function stampTaints(slice: Tree, { now }: { readonly now: number }): void {
   for (const device of treesAt(slice, "spec", "devices")) {
-    for (const taint of treesAt(device, "taints")) taint["timeAdded"] ??= formatRfc3339(now);
+    for (const taint of treesAt(device, "taints")) taint["timeAdded"] ??= formatTime(now);
   }
 }

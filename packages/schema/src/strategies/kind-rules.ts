@@ -16,7 +16,7 @@ import {
   endpointSliceRules,
   resourceSliceRules,
 } from "./extension-rules.ts";
-import { deploymentRules, generationRules, jobRules } from "./workload-rules.ts";
+import { daemonSetRules, deploymentRules, generationRules, jobRules } from "./workload-rules.ts";
 
 const plain: KindRules = {};
 const createsOnUpdate: KindRules = { allowCreateOnUpdate: true };
@@ -46,7 +46,7 @@ const kinds: Readonly<Record<string, KindRules>> = {
   "apps/Deployment": deploymentRules,
   "apps/ReplicaSet": generationRules,
   "apps/StatefulSet": generationRules,
-  "apps/DaemonSet": generationRules,
+  "apps/DaemonSet": daemonSetRules,
   "batch/Job": jobRules,
   "batch/CronJob": generationRules,
   "networking.k8s.io/Ingress": generationRules,

@@ -1,4 +1,4 @@
-import { nanoOf } from "../quantity.ts";
+import { nanosOf } from "../quantity.ts";
 import { treeAt, treesAt, type Tree } from "../tree.ts";
 
 const classResources = ["cpu", "memory"] as const;
@@ -20,8 +20,8 @@ export function qosClassOf(pod: Tree): "Guaranteed" | "Burstable" | "BestEffort"
     const requests = treeAt(holder, "resources", "requests");
     const limits = treeAt(holder, "resources", "limits");
     for (const name of classResources) {
-      const request = nanoOf(requests?.[name]);
-      const limit = nanoOf(limits?.[name]);
+      const request = nanosOf(requests?.[name]);
+      const limit = nanosOf(limits?.[name]);
       if (request > 0n || limit > 0n) asksForAny = true;
       if (limit === 0n || request !== limit) isGuaranteed = false;
     }

@@ -120,7 +120,7 @@ function rulesReview(authorization: Authorization, request: SubresourceRequest, 
   if (namespace === "") throw newBadRequest("no namespace on request");
   const { grants, incomplete, error } = authorization.rulesOf(request.user, namespace);
   const rules = grants.flatMap((grant) => grant.rules);
-  return withStatus(draft, {
+  return withStatus({ ...draft, metadata: {}, spec: {} }, {
     resourceRules: rules
       .filter((rule) => (rule.resources ?? []).length > 0)
       .map(({ verbs = [], apiGroups = [], resources = [], resourceNames }) => ({ verbs, apiGroups, resources, ...(resourceNames === undefined ? {} : { resourceNames }) })),

@@ -5,6 +5,7 @@ import { backoffUntil, formatGoDuration, imagePullBackoff, nextBackoff } from ".
 import type { BackoffEntry } from "../pods/backoff.ts";
 import { podUid } from "../pods/pod-types.ts";
 import type { ContainerSpec } from "../pods/pod-types.ts";
+import { errorText, grpcErrorText } from "../pods/runtime-error-text.ts";
 import { createSemaphore } from "../pods/semaphore.ts";
 import { applyDefaultTag } from "./image-reference.ts";
 import { credentialsFor } from "./pull-secrets.ts";
@@ -85,12 +86,13 @@ export function createImagePuller(deps: ImagePullerDeps, pullsMax: number): Imag
       deps.onUsed?.(imageRef);
       return { kind: "present", imageRef };
     } catch (error) {
-      const detail = error instanceof Error ? error.message : String(error);
+      const detail = grpcErrorText(error);
       record("Warning", "Failed", `Failed to pull image "${image}": ${detail}`);
       const now = clock.now();
-      const unavailable = detail.startsWith("RegistryUnavailable");
+      const plain = errorText(error);
+      const unavailable = plain.startsWith("RegistryUnavailable");
       const reason = unavailable ? "RegistryUnavailable" : "ErrImagePull";
-      const message = unavailable ? `image pull failed for ${image} because the registry is unavailable${detail.slice("RegistryUnavailable".length)}` : detail;
+      const message = unavailable ? `image pull failed for ${image} because the registry is unavailable${plain.slice("RegistryUnavailable".length)}` : detail;
       const byImage = failures.get(uid) ?? new Map<string, Failure>();
       byImage.set(image, { entry: nextBackoff(previous?.entry, now, now, imagePullBackoff), text: `${reason}: ${message}` });
       failures.set(uid, byImage);
@@ -105,7 +107,7 @@ export function createImagePuller(deps: ImagePullerDeps, pullsMax: number): Imag
       try {
         image = applyDefaultTag(asked);
       } catch (error) {
-        const message = `Failed to apply default image tag "${asked}": ${error instanceof Error ? error.message : String(error)}`;
+        const message = `Failed to apply default image tag "${asked}": ${errorText(error)}`;
         record("Warning", "InspectFailed", message);
         return { kind: "failed", reason: "InvalidImageName", message, retryAtMs: undefined };
       }
@@ -115,7 +117,7 @@ export function createImagePuller(deps: ImagePullerDeps, pullsMax: number): Imag
       try {
         present = await runtime.imageStatus(image);
       } catch (error) {
-        const message = `Failed to inspect image "${asked}": ${error instanceof Error ? error.message : String(error)}`;
+        const message = `Failed to inspect image "${asked}": ${errorText(error)}`;
         record("Warning", "InspectFailed", message);
         return { kind: "failed", reason: "ImageInspectError", message, retryAtMs: clock.now() + imagePullBackoff.initialMs };
       }

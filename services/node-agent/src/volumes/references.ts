@@ -1,3 +1,4 @@
+import { resources } from "@wherry/client";
 import type { ApiClient, ResourceRef } from "@wherry/client";
 import type { ConfigMap, KubeObject, Pod, Secret } from "@wherry/machinery";
 import { isApiError } from "@wherry/machinery";
@@ -33,9 +34,6 @@ export interface ReferenceCacheDeps {
 const watchesMax = 1_000;
 const retryMs = 5_000;
 
-export const configMapRef: ResourceRef = { group: "", version: "v1", resource: "configmaps", kind: "ConfigMap", namespaced: true };
-export const secretRef: ResourceRef = { group: "", version: "v1", resource: "secrets", kind: "Secret", namespaced: true };
-
 interface Entry {
   readonly users: Set<string>;
   readonly stop: AbortController;
@@ -61,7 +59,7 @@ export function createReferenceCache(deps: ReferenceCacheDeps): ReferenceCache {
       entry.known = true;
       if (changed) deps.onChange([...entry.users]);
     };
-    void follow(kind === "ConfigMap" ? configMapRef : secretRef, namespace, name, stop.signal, set, first);
+    void follow(kind === "ConfigMap" ? resources.configMaps : resources.secrets, namespace, name, stop.signal, set, first);
     return entry;
   };
 
@@ -95,7 +93,7 @@ export function createReferenceCache(deps: ReferenceCacheDeps): ReferenceCache {
       return entry.value as T | undefined;
     }
     try {
-      return await api.get<T>(kind === "ConfigMap" ? configMapRef : secretRef, name, namespace);
+      return await api.get<T>(kind === "ConfigMap" ? resources.configMaps : resources.secrets, name, namespace);
     } catch (error) {
       if (isApiError(error, "NotFound")) return undefined;
       throw error;

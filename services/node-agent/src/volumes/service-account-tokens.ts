@@ -1,4 +1,5 @@
-import type { ApiClient, ResourceRef } from "@wherry/client";
+import { resources } from "@wherry/client";
+import type { ApiClient } from "@wherry/client";
 import type { KubeObject, Pod } from "@wherry/machinery";
 import { parseTime } from "@wherry/machinery";
 import type { Clock } from "@wherry/service-kit";
@@ -13,8 +14,6 @@ export interface ServiceAccountTokens {
   refreshAtMs(uid: string): number | undefined;
   release(uid: string): void;
 }
-
-export const serviceAccountRef: ResourceRef = { group: "", version: "v1", resource: "serviceaccounts", kind: "ServiceAccount", namespaced: true };
 
 interface Held {
   readonly token: string;
@@ -50,7 +49,7 @@ export function createServiceAccountTokens(api: ApiClient, clock: Clock): Servic
       },
     };
     const askedMs = clock.now();
-    const answer = await api.createSubresource<TokenRequest>(serviceAccountRef, account, pod.metadata.namespace, "token", body);
+    const answer = await api.createSubresource<TokenRequest>(resources.serviceAccounts, account, pod.metadata.namespace, "token", body);
     const { token, expirationTimestamp } = answer.status ?? {};
     if (token === undefined || expirationTimestamp === undefined) throw new VolumeError("missing", `the API server gave no token for service account "${account}"`);
     const expiresAtMs = parseTime(expirationTimestamp);

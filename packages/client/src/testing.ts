@@ -1,0 +1,3 @@
+export { createMemoryApi } from "./testing/memory-api.ts";
+export type { MemoryApi, MemoryApiOptions } from "./testing/memory-api.ts";
+export { createSeededRandom } from "./testing/seeded-random.ts";

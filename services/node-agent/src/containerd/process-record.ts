@@ -1,0 +1,44 @@
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
+
+/** Names one process for good: process ids are used again, a start time is not. */
+export interface ProcessRecord {
+  readonly pid: number;
+  /** Clock ticks since boot, from `/proc/PID/stat`. */
+  readonly startTime: string;
+  /** Digest of the configuration it was started with. */
+  readonly config: string;
+}
+
+export async function readProcessRecord(file: string): Promise<ProcessRecord | undefined> {
+  try {
+    const { pid, startTime, config } = JSON.parse(await readFile(file, "utf8")) as Partial<ProcessRecord>;
+    if (typeof pid === "number" && typeof startTime === "string" && typeof config === "string") return { pid, startTime, config };
+  } catch {
+    // Missing or half-written: as if there were none. The socket is checked as well.
+  }
+  return undefined;
+}
+
+export async function writeProcessRecord(file: string, record: ProcessRecord): Promise<void> {
+  await writeFile(`${file}.new`, JSON.stringify(record), { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
+
+export async function removeProcessRecord(file: string): Promise<void> {
+  await rm(file, { force: true });
+}
+
+/** Undefined when there is no such process, or only its remains that nobody has waited for. */
+export async function startTimeOf(pid: number): Promise<string | undefined> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+export async function isAlive(record: ProcessRecord): Promise<boolean> {
+  return (await startTimeOf(record.pid)) === record.startTime;
+}

@@ -1,0 +1,12 @@
+export { tunnelProxyConfig } from "./config.ts";
+export type { TunnelProxyConfig } from "./config.ts";
+export { joinCluster, JoinError } from "./join.ts";
+export type { ClusterSettings, JoinedCluster, JoinErrorCode, JoinOptions } from "./join.ts";
+export { createNodePasswords } from "./node-passwords.ts";
+export type { NodePasswords, PasswordVerdict } from "./node-passwords.ts";
+export { createReverseProxy } from "./reverse-proxy.ts";
+export type { ReverseProxyOptions } from "./reverse-proxy.ts";
+export { createKubeletGate, createTunnelClient } from "./tunnel-client.ts";
+export type { KubeletGateOptions, NodeCredentials, TunnelClientOptions } from "./tunnel-client.ts";
+export { createTunnelProxy } from "./tunnel-proxy.ts";
+export type { TunnelProxy, TunnelProxyDeps } from "./tunnel-proxy.ts";
