@@ -158,13 +158,16 @@ function createCandidate(options: LeaderElectionOptions): Candidate {
       }
     },
     async release() {
-      if (observed === undefined || observed.spec.holderIdentity !== identity) return;
       const now = formatMicroTime(clock.now());
-      const spec = leaseSpec("", 1000, now, now, observed.spec.leaseTransitions ?? 0);
       const deadline = new AbortController();
       const timer = clock.setTimer(options.renewDeadlineMs ?? 10_000, () => deadline.abort());
+      const { signal } = deadline;
       try {
-        await client.update<Lease>(resources.leases, { ...observed, spec }, { signal: deadline.signal });
+        // Read again: a renewal that was aborted may have been carried out.
+        const lease = await client.get<Lease>(resources.leases, name, namespace, { signal });
+        if (lease.spec.holderIdentity !== identity) return;
+        const spec = leaseSpec("", 1000, now, now, lease.spec.leaseTransitions ?? 0);
+        await client.update<Lease>(resources.leases, { ...lease, spec }, { signal });
       } catch (error) {
         log.warn({ lease: name, err: error }, "lease could not be released; it runs out by itself");
       } finally {

@@ -1,7 +1,22 @@
 export { builtinResources } from "./builtin-resources.ts";
+export { humanDuration } from "./columns/human-duration.ts";
+export { schemaOf } from "./compile-schema.ts";
 export { decodeObject, decodeValue } from "./decode.ts";
 export type { Decoded, DecodeOptions, DecodeTarget, FieldValidation } from "./decode.ts";
-export { schemaOfKind } from "./kind-schema.ts";
+export { definitionNameOf } from "./definition-table.ts";
+export {
+  aggregatedDiscovery,
+  coreVersions,
+  groupDocument,
+  groupList,
+  groupNames,
+  resourceList,
+  versionsOf,
+} from "./discovery.ts";
+export { openApiV2Json, openApiV2Protobuf } from "./openapi/openapi-bytes.ts";
+export { buildOpenApiV2 } from "./openapi/openapi-v2.ts";
+export { encodeOpenApiV2Protobuf } from "./openapi/openapi-v2-protobuf.ts";
+export { buildOpenApiV3, openApiV3Hash, openApiV3Index } from "./openapi/openapi-v3.ts";
 export { createResourceRegistry } from "./registry.ts";
 export type { ResourceRegistry } from "./registry.ts";
 export type {
@@ -14,3 +29,4 @@ export type {
   VersionConversion,
 } from "./resource.ts";
 export type { FieldSchema, TypeSchema } from "./type-schema.ts";
+export { compareVersions } from "./version-order.ts";

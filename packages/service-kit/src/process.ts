@@ -11,6 +11,8 @@ export interface ProcessContext {
   readonly signal: AbortSignal;
   readonly isRoot: boolean;
   readonly pid: number;
+  /** "v26.10.0" */
+  readonly runtimeVersion: string;
   /** The executable and its own arguments: what starts this program again. */
   readonly selfCommand: readonly string[];
   /** Milliseconds since this process was started by the kernel. */
@@ -46,6 +48,7 @@ export function runMain(main: (context: ProcessContext) => Promise<number | void
     signal: stop.signal,
     isRoot: process.getuid?.() === 0,
     pid: process.pid,
+    runtimeVersion: process.version,
     selfCommand: [process.execPath, ...process.execArgv, ...(process.argv[1] === undefined ? [] : [process.argv[1]])],
     uptimeMs: () => process.uptime() * 1000,
     stdout: (text) => void process.stdout.write(text),

@@ -2,12 +2,12 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { definitionTable } from "./schema-definitions.ts";
 import { columnTable, groupOrder, resourceTable } from "./schema-resources.ts";
-import { goldenRecords } from "./schema-golden.ts";
+import { goldenRecords, openApiOperations } from "./schema-golden.ts";
 
 /**
  * Writes the compact tables of packages/schema from a folder of facts about Kubernetes.
  * Usage: node packages/testkit/tools/generate-schema.ts FACTS_FOLDER
- * FACTS_FOLDER holds schema-facts.json, field-tags.tsv, resources.tsv, columns.tsv, discovery/ and golden/. Nothing of their prose is copied.
+ * FACTS_FOLDER holds schema-facts.json, field-tags.tsv, resources.tsv, columns.tsv, swagger.json, discovery/ and golden/. Nothing of their prose is copied.
  */
 const [folder] = process.argv.slice(2);
 if (folder === undefined) {
@@ -37,6 +37,10 @@ writeTable("groups", groups);
 for (const [name, lines] of goldenRecords(read("golden/open.jsonl"), resources)) {
   writeFileSync(join(schemaSource, "testdata", `${name}.jsonl`), `${lines.join("\n")}\n`);
 }
+writeFileSync(
+  join(schemaSource, "testdata", "openapi-operations.tsv"),
+  `${openApiOperations(readJson("swagger.json"), resources).join("\n")}\n`,
+);
 writeFileSync(
   join(schemaSource, "testdata", "discovery.json"),
   `${JSON.stringify({ apis: readJson("discovery/apis.json"), aggregated: readJson("discovery/aggregated_v2.json"), lists: discoveryLists() })}\n`,

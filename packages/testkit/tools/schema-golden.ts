@@ -59,3 +59,27 @@ function withoutKey(value: unknown, dropped: string): unknown {
   for (const [key, child] of Object.entries(value)) if (key !== dropped) result[key] = withoutKey(child, dropped);
   return result;
 }
+
+/** Operations of upstream's document for what is served: method, path, id, action, kind. Watch paths are deprecated and left out. */
+export function openApiOperations(document: unknown, resources: readonly ResourceRow[]): readonly string[] {
+  const { paths } = document as { paths: Record<string, Record<string, OperationFacts>> };
+  const served = [...new Set(resources.map((row) => (row[0] === "" ? `/api/${row[1]}/` : `/apis/${row[0]}/${row[1]}/`)))];
+  const lines: string[] = [];
+  for (const [path, methods] of Object.entries(paths)) {
+    const isResource = served.some((prefix) => path.startsWith(prefix) && path.length > prefix.length);
+    if (!isResource || path.includes("/watch/")) continue;
+    for (const [method, operation] of Object.entries(methods)) {
+      if (method === "parameters") continue;
+      const kind = operation["x-kubernetes-group-version-kind"];
+      const gvk = `${kind?.group}/${kind?.version}/${kind?.kind}`;
+      lines.push([method, path, operation.operationId, operation["x-kubernetes-action"], gvk].join("\t"));
+    }
+  }
+  return lines.sort();
+}
+
+interface OperationFacts {
+  readonly operationId: string;
+  readonly "x-kubernetes-action": string;
+  readonly "x-kubernetes-group-version-kind"?: { readonly group: string; readonly version: string; readonly kind: string };
+}

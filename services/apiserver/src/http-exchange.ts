@@ -51,11 +51,12 @@ export function createHttpExchange(request: HttpRequest, response: HttpResponse)
       finished = true;
       const length = body.reduce((sum, chunk) => sum + chunk.length, 0);
       writeHead(status, status === 204 ? headers : { ...headers, "content-length": String(length) });
-      response.end(body.length === 1 ? body[0] : Buffer.concat(body));
+      (response as { end(chunk: Uint8Array): unknown }).end(body.length === 1 ? body[0]! : Buffer.concat(body));
     },
     startStream(status, headers) {
       writeHead(status, headers);
-      response.flushHeaders();
+      // HTTP/2 sends its headers with writeHead; HTTP/1.1 would wait for the first byte of the body.
+      if ("flushHeaders" in response) response.flushHeaders();
       return httpResponseStream(response, () => {
         finished = true;
       });

@@ -358,12 +358,12 @@ function parseTarget(refs: readonly ResourceRef[], path: string): Target {
   const byName = (resource: string | undefined): ResourceRef | undefined =>
     refs.find((ref) => ref.group === group && ref.version === version && ref.resource === resource);
   let namespace: string | undefined;
-  if (rest[0] === "namespaces" && rest.length > 2 && byName(rest[2])?.namespaced === true) {
+  if (rest[0] === "namespaces" && rest.length > 2 && rest[2] !== "status" && rest[2] !== "finalize") {
     namespace = rest[1];
     rest = rest.slice(2);
   }
   const ref = byName(rest[0]);
-  if (ref === undefined) throw newUnknownResource();
+  if (ref === undefined || (namespace !== undefined && !ref.namespaced)) throw newUnknownResource();
   const subresource = rest.length > 2 ? rest.slice(2).join("/") : undefined;
   return { ref, namespace, name: rest[1], subresource, query: url.searchParams };
 }

@@ -20,8 +20,8 @@ export interface NetworkProbe {
 
 /** `prefix` is what runs a command inside the namespace. */
 export async function openProbe(prefix: readonly string[]): Promise<NetworkProbe> {
-  const [program = "", ...args] = [...prefix, process.execPath, fileURLToPath(new URL("./probe-worker.ts", import.meta.url))];
-  const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const worker = fileURLToPath(new URL("./probe-worker.ts", import.meta.url));
+  const child = spawn("env", [...prefix, process.execPath, worker], { stdio: ["pipe", "pipe", "inherit"] });
   await once(child, "spawn");
   const waiting = new Map<number, (result: string) => void>();
   let lastId = 0;

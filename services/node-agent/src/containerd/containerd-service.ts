@@ -9,7 +9,7 @@
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, open, readFile, writeFile } from "node:fs/promises";
+import { mkdir, open, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PAUSE_IMAGE_REFERENCE, createContainerdRuntime } from "@wherry/cri-api";
 import { createService, silentLogger, systemClock, type Clock, type Logger, type Service } from "@wherry/service-kit";
@@ -28,6 +28,7 @@ const READY_CHECK_MAX_MS = 200;
 const ADOPT_WITHIN_MS = 5_000;
 const RESTARTS_MAX = 5;
 const RESTART_WINDOW_MS = 60_000;
+const LOG_MAX_BYTES = 16 << 20;
 const LOG_TAIL_BYTES = 2_000;
 const CNI_BIN_DIRS = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
 
@@ -78,6 +79,7 @@ export function createContainerdService(config: ContainerdConfig, deps: Containe
   let lastExit = "";
 
   const launch = async (programs: ContainerdPrograms, digest: string): Promise<ProcessRecord> => {
+    await rotateLog(paths.logFile);
     const logFile = await open(paths.logFile, "a", 0o640);
     try {
       const child = spawn(programs.containerd, ["--config", paths.configFile], {
@@ -265,7 +267,7 @@ async function existingCniFolders(config: ContainerdConfig): Promise<readonly st
 
 async function warnedFacts(log: Logger): Promise<HostFacts> {
   const facts = await readHostFacts();
-  if (!facts.hasSharedRoot) log.debug("/ is not a shared mount: volumes with mount propagation will fail until `mount --make-rshared /` is run");
+  if (!facts.hasSharedRoot) log.info("/ is not a shared mount: volumes with mount propagation will fail until `mount --make-rshared /` is run");
   return facts;
 }
 
@@ -285,10 +287,25 @@ async function refuseForeignServer(socket: string): Promise<void> {
   }
 }
 
+/** containerd appends to an open file, so that only a start is a moment to begin a new one. */
+async function rotateLog(file: string): Promise<void> {
+  const size = await stat(file).then(
+    (found) => found.size,
+    () => 0,
+  );
+  if (size > LOG_MAX_BYTES) await rename(file, `${file}.1`);
+}
+
 async function logTail(file: string): Promise<string> {
   try {
-    const text = await readFile(file, "utf8");
-    return `the end of ${file}:\n${text.slice(-LOG_TAIL_BYTES)}`;
+    const handle = await open(file);
+    try {
+      const { size } = await handle.stat();
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(LOG_TAIL_BYTES), 0, LOG_TAIL_BYTES, Math.max(0, size - LOG_TAIL_BYTES));
+      return `the end of ${file}:\n${buffer.toString("utf8", 0, bytesRead)}`;
+    } finally {
+      await handle.close();
+    }
   } catch {
     return `see ${file}`;
   }

@@ -10,8 +10,6 @@ import {
   masqueradeCommands,
   nthAddress,
   parseCidr,
-  cidrContains,
-  cidrsOverlap,
   planHostGateway,
   planVxlan,
   readAddresses,
@@ -25,15 +23,15 @@ import {
   type Link,
   type OverlayObserved,
   type OverlayPlan,
-  type Route,
 } from "@wherry/net";
 import { createDeferred, createService, type Service } from "@wherry/service-kit";
-import { BRIDGE, cniConfig, CNI_NETWORK, writeCniConfig } from "./cni-config.ts";
+import { BRIDGE, cniConfig, writeCniConfig } from "./cni-config.ts";
 import { announce, announcedMac, flannelAnnotation, ipv4Block, peerOf, type OverlayBackend } from "./flannel-annotations.ts";
 import { createGatherer, type Gatherer } from "./gatherer.ts";
 import { forwardingParameters, setKernelParameters } from "./kernel-settings.ts";
 import type { PodNetworkConfig } from "./network-config.ts";
 import { detectNodeIp, type DetectedNodeIp } from "./node-address.ts";
+import { isPeerRoute } from "./peer-route.ts";
 import { informersOf, type NetworkDeps } from "./shared-informers.ts";
 
 export const VXLAN_DEVICE = "flannel.1";
@@ -129,29 +127,21 @@ export function createPodNetwork(config: PodNetworkConfig, deps: NetworkDeps & {
     const device: Link | undefined = links.find((link) => link.name === VXLAN_DEVICE);
     if (kind === "host-gw") {
       if (device !== undefined) await runChecked(run, ["ip", "link", "delete", VXLAN_DEVICE]);
-      return { deviceAddresses: [], neighbours: [], forwarding: [], routes: routes.filter((route) => route.link !== VXLAN_DEVICE && isPeerRoute(route)) };
+      return { deviceAddresses: [], neighbours: [], forwarding: [], routes: routes.filter((route) => route.link !== VXLAN_DEVICE && isPeerRoute(route, config.clusterCidr)) };
     }
     return {
       ...(device === undefined ? {} : { device }),
       deviceAddresses: addresses.filter((address) => address.link === VXLAN_DEVICE && address.family === 4).map((address) => `${address.address}/${address.prefix}`),
       neighbours: device === undefined ? [] : await readNeighbours(run, VXLAN_DEVICE),
       forwarding: device === undefined ? [] : await readForwardingEntries(run, VXLAN_DEVICE),
-      routes: routes.filter((route) => route.link === VXLAN_DEVICE || isPeerRoute(route)),
+      routes: routes.filter((route) => route.link === VXLAN_DEVICE || isPeerRoute(route, config.clusterCidr)),
     };
-  };
-
-  /** A route through a gateway to a block of the cluster: ours, by either backend. */
-  const isPeerRoute = (route: Route): boolean => {
-    if (route.gateway === undefined || route.destination === "default" || !route.destination.includes("/")) return false;
-    const destination = parseCidr(route.destination);
-    const cluster = parseCidr(config.clusterCidr);
-    return cidrsOverlap(cluster, destination) && cidrContains(cluster, { family: destination.family, value: destination.base }) && destination.prefix > cluster.prefix;
   };
 
   const carryOut = async (plan: OverlayPlan, observed: OverlayObserved): Promise<void> => {
     const changes = diffOverlay(plan, observed);
     for (const command of changes.commands) await runChecked(run, command);
-    // Entries that somebody else took away meanwhile fail to be deleted; the rest must be done all the same, and the next look shows what is missing.
+    // A batch ends at its first failure (an entry that somebody else took away meanwhile); the retry looks again and does the rest.
     if (changes.ipLines.length > 0) await runChecked(run, ["ip", "-batch", "-"], { input: lines(changes.ipLines) });
     if (changes.bridgeLines.length > 0) await runChecked(run, ["bridge", "-batch", "-"], { input: lines(changes.bridgeLines) });
     const done = changes.commands.length + changes.ipLines.length + changes.bridgeLines.length;
@@ -216,8 +206,6 @@ export function createPodNetwork(config: PodNetworkConfig, deps: NetworkDeps & {
   });
   return Object.assign(service, { whenReady: () => ready.promise });
 }
-
-export { CNI_NETWORK };
 
 /** What of a node matters here; its heartbeats do not. */
 function relevant(node: Node): string {

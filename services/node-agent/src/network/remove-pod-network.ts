@@ -2,6 +2,7 @@ import { rm, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { applyNft, listNftTables, NetworkError, readAddresses, readLinks, readRoutes, runChecked, type CommandRunner } from "@wherry/net";
 import { BRIDGE, CNI_CONFIG_FILE, CNI_NETWORK } from "./cni-config.ts";
+import { isPeerRoute } from "./peer-route.ts";
 import { VXLAN_DEVICE } from "./pod-network.ts";
 
 export interface RemovalOptions {
@@ -53,8 +54,7 @@ async function removeLinks(run: CommandRunner): Promise<number> {
 }
 
 async function removeRoutes(run: CommandRunner, clusterCidr: string, serviceCidr: string): Promise<number> {
-  const cluster = clusterCidr.split("/")[0]?.split(".").slice(0, 2).join(".") ?? "";
-  const own = (await readRoutes(run)).filter((route) => route.destination === serviceCidr || (route.gateway !== undefined && route.destination.startsWith(`${cluster}.`)));
+  const own = (await readRoutes(run)).filter((route) => route.destination === serviceCidr || isPeerRoute(route, clusterCidr));
   for (const route of own) await run.run(["ip", "route", "delete", route.destination, ...(route.link === undefined ? [] : ["dev", route.link])]);
   return own.length;
 }

@@ -111,12 +111,6 @@ function narrowByHints(ready: readonly Candidate[], scope: RouteScope): readonly
 }
 
 function protocolOf(text: string | undefined): TransportProtocol {
-  switch (text) {
-    case "UDP":
-      return "udp";
-    case "SCTP":
-      return "sctp";
-    default:
-      return "tcp";
-  }
+  if (text === "UDP") return "udp";
+  return text === "SCTP" ? "sctp" : "tcp";
 }

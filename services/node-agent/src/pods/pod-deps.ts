@@ -34,6 +34,8 @@ export interface PodDeps {
   readonly starts: Semaphore;
   readonly services: () => readonly Service[];
   readonly hostDns: () => Promise<DnsSettings>;
+  /** Name of the runtime's handler for the pod's runtime class; undefined: the default one. */
+  readonly runtimeHandler: (pod: Pod) => Promise<string | undefined>;
   readonly userAgent: string;
   /** Ids of runtime objects are announced here, so that their events find the pod. */
   readonly register: (runtimeId: string, uid: string) => void;

@@ -31,7 +31,9 @@ export function generatePodStatus(inputs: PodStatusInputs): PodStatus {
   const ephemeral = containerStatuses(statusInputs, (spec.ephemeralContainers ?? []) as readonly ContainerSpec[], "ephemeral");
   const known = [...init, ...main];
 
-  const computed: PodPhase = inputs.verdict?.phase ?? podPhase(pod, known, inputs.ending);
+  const natural = podPhase(pod, known, inputs.ending);
+  // A pod that ends without having run its course has failed.
+  const computed: PodPhase = inputs.verdict?.phase ?? (inputs.ending && !isTerminalPhase(natural) ? "Failed" : natural);
   const final = [pod.status?.phase, previous.phase].find(isTerminalPhase) as PodPhase | undefined;
   const phase = final ?? computed;
   const keepsReason = phase === previous.phase;

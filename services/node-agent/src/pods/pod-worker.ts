@@ -7,6 +7,7 @@ import type { ReadyVolume } from "../volumes/volume-manager.ts";
 import { formatGoDuration } from "./backoff.ts";
 import type { BackoffEntry } from "./backoff.ts";
 import { removeOldInstances, removeRuntimeObjects } from "./container-collection.ts";
+import { containerResources } from "./container-config.ts";
 import type { StartFailure } from "./container-statuses.ts";
 import { startContainer } from "./container-starter.ts";
 import { decidePod } from "./decide.ts";
@@ -22,7 +23,7 @@ import { createPodObserver } from "./pod-observer.ts";
 import { generatePodStatus } from "./pod-status.ts";
 import { findContainer, formatPod, isHostNetwork, isTerminalPhase, podSpec, podUid } from "./pod-types.ts";
 import type { PodStatus } from "./pod-types.ts";
-import { errorText } from "./runtime-error-text.ts";
+import { errorText, grpcErrorText } from "./runtime-error-text.ts";
 import { sandboxConfig } from "./sandbox-config.ts";
 
 /**
@@ -67,6 +68,7 @@ type Verdict = { readonly phase: "Failed"; readonly reason: string; readonly mes
 const roundsMax = 100;
 const retryMinMs = 1_000;
 const retryMaxMs = 120_000;
+const sandboxRetryMs = 10_000;
 const deadlineMessage = "Pod was active on the node longer than the specified deadline";
 
 export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks): PodWorker {
@@ -80,6 +82,7 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   const heldUp = new Map<string, HeldUp>();
   const hooked = new Set<string>();
   const announcedBackoffs = new Map<string, number>();
+  const givenResources = new Map<string, string>();
   const startedAtMs = clock.now();
 
   let pod = first;
@@ -94,7 +97,11 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   let running: Promise<void> | undefined;
   let timer: Timer | undefined;
   let wakeAtMs: number | undefined;
+  let deadlineTimer: Timer | undefined;
   let failures = 0;
+  let volumeFailures = 0;
+  let sandboxFailures = 0;
+  let glancing = false;
   let volumes: readonly ReadyVolume[] | undefined;
   let volumeError: string | undefined;
   let prepared = false;
@@ -103,11 +110,28 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
 
   const wake = (): void => {
     dirty = true;
-    if (stopped || running !== undefined) return;
+    if (stopped) return;
+    if (running !== undefined) {
+      void glance();
+      return;
+    }
     running = drain().finally(() => {
       running = undefined;
       if (dirty && !stopped) wake();
     });
+  };
+
+  /** A round may be held up for long by a pull, a hook or a grace period; what happens meanwhile is still reported. */
+  const glance = async (): Promise<void> => {
+    if (glancing || stopped) return;
+    glancing = true;
+    try {
+      await look();
+    } catch (error) {
+      log.debug({ err: error }, "looking at a pod between rounds failed; the round will");
+    } finally {
+      glancing = false;
+    }
   };
 
   const drain = async (): Promise<void> => {
@@ -141,6 +165,7 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   const beginEnding = (): void => {
     if (mode === "terminate") return;
     mode = "terminate";
+    deadlineTimer?.cancel();
     ending.abort(new Error("the pod is to end"));
     deps.probes.beginTermination(uid);
   };
@@ -194,13 +219,24 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
 
   const checkDeadline = (): void => {
     const seconds = podSpec(pod).activeDeadlineSeconds;
+    deadlineTimer?.cancel();
     if (seconds === undefined) return;
     const since = deps.status.get(uid)?.startTime ?? pod.status?.startTime;
     const dueMs = (since === undefined ? startedAtMs : parseTime(since)) + seconds * 1_000;
-    if (clock.now() < dueMs) return wakeBy(dueMs);
+    if (clock.now() < dueMs) {
+      deadlineTimer = clock.setTimer(dueMs - clock.now(), passDeadline);
+      return;
+    }
+    passDeadline();
+  };
+
+  /** Also reached while a round is held up by a pull or a hook, which it then ends. */
+  const passDeadline = (): void => {
+    if (mode !== "run") return;
     deps.events.record(pod, undefined, "Normal", "DeadlineExceeded", deadlineMessage);
     verdict = { phase: "Failed", reason: "DeadlineExceeded", message: deadlineMessage };
     beginEnding();
+    wake();
   };
 
   const terminate = async (): Promise<void> => {
@@ -208,6 +244,7 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       const plan = decidePod(desired(), observed, clock.now());
       if (plan.finished) break;
       await killer.killPod(pod, observed, undefined);
+      if (stopped) return;
       await look();
     }
     if (!released) await release();
@@ -241,8 +278,24 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       if (!acted) break;
       await look();
     }
+    await applyResources();
     await removeOldInstances(pod, observed, deps);
     checkWake();
+  };
+
+  /** In-place resize: what the pod asks for now, where it differs from what an instance was given. */
+  const applyResources = async (): Promise<void> => {
+    for (const instance of observed.containers) {
+      const container = instance.state === "RUNNING" ? findContainer(pod, instance.name) : undefined;
+      if (container === undefined || container.role === "ephemeral") continue;
+      const wanted = JSON.stringify(container.spec.resources ?? {});
+      const given = givenResources.get(instance.id);
+      givenResources.set(instance.id, wanted);
+      if (given === undefined || given === wanted) continue;
+      cgroupParent = await deps.cgroups.ensurePod(pod);
+      await runtime.updateContainerResources(instance.id, containerResources(pod, container.spec, deps.node.memoryCapacityBytes));
+    }
+    for (const id of givenResources.keys()) if (!observed.containers.some((one) => one.id === id)) givenResources.delete(id);
   };
 
   const prepare = async (): Promise<void> => {
@@ -260,13 +313,14 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     refreshDue = false;
     try {
       volumes = await deps.volumes.setUp(pod, facts());
+      volumeFailures = 0;
       volumeError = undefined;
       return true;
     } catch (error) {
       const text = error instanceof VolumeSetupError ? error.message : errorText(error);
-      failures += 1;
-      const delayMs = Math.min(500 * 2 ** Math.min(failures, 8), retryMaxMs);
-      if (text !== volumeError || failures % 4 === 0) deps.events.record(pod, undefined, "Warning", "FailedMount", text);
+      volumeFailures += 1;
+      const delayMs = Math.min(500 * 2 ** (volumeFailures - 1), retryMaxMs);
+      if (text !== volumeError || volumeFailures % 4 === 0) deps.events.record(pod, undefined, "Warning", "FailedMount", text);
       volumeError = text;
       wakeBy(clock.now() + delayMs);
       return false;
@@ -305,7 +359,6 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   const performOne = async (action: PodAction): Promise<boolean> => {
     switch (action.kind) {
       case "killPod":
-        if (observed.sandboxes.length > 0 && !observed.sandboxes[0]?.ready) deps.events.record(pod, undefined, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
         await killer.killPod(pod, observed, undefined);
         return true;
       case "removeContainers":
@@ -354,16 +407,19 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       wakeBy(clock.now() + 10_000);
       return false;
     }
+    if (attempt > 0 && sandboxFailures === 0) deps.events.record(pod, undefined, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
     try {
+      const handler = await deps.runtimeHandler(pod);
       sandbox = await configFor(attempt);
       const wanted = sandbox;
-      const id = await deps.starts.run(() => runtime.runPodSandbox(wanted));
+      const id = await deps.starts.run(() => runtime.runPodSandbox(wanted, handler));
       deps.register(id, uid);
+      sandboxFailures = 0;
       return true;
     } catch (error) {
-      deps.events.record(pod, undefined, "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${errorText(error)}`);
-      failures += 1;
-      wakeBy(clock.now() + Math.min(10_000 * failures, retryMaxMs));
+      deps.events.record(pod, undefined, "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${grpcErrorText(error)}`);
+      sandboxFailures += 1;
+      wakeBy(clock.now() + Math.min(sandboxRetryMs * sandboxFailures, retryMaxMs));
       return false;
     }
   };
@@ -462,6 +518,7 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     async stop() {
       stopped = true;
       timer?.cancel();
+      deadlineTimer?.cancel();
       ending.abort(new Error("the node agent stops"));
       await running?.catch(() => {});
     },

@@ -1,0 +1,15 @@
+import type { FlagDefinition, ParsedFlags, ProcessContext } from "@wherry/service-kit";
+
+/** One subcommand of `wherry`. What it runs is loaded when it is called, so that `--help` costs nothing. */
+export interface Command {
+  readonly name: string;
+  readonly summary: string;
+  /** "wherry server [flags]" */
+  readonly usage: string;
+  readonly flags: readonly FlagDefinition[];
+  /** True if it reads config.yaml. */
+  readonly readsConfigFile?: boolean;
+  /** True if it takes words behind its flags, or everything as it stands (kubectl). */
+  readonly takes?: "words" | "everything";
+  run(context: ProcessContext, flags: ParsedFlags): Promise<number | void>;
+}

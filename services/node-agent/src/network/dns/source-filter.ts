@@ -1,0 +1,37 @@
+import { networkInterfaces } from "node:os";
+import { cidrContains, parseCidr, tryParseAddress, type Cidr } from "@wherry/net";
+
+/** How long the machine's own addresses are taken as known. */
+const OWN_ADDRESSES_MS = 5_000;
+
+export interface SourceFilter {
+  /** Blocks whose addresses may ask (the node's pods); the machine's own addresses always may. */
+  setBlocks(blocks: readonly string[]): void;
+  allows(address: string): boolean;
+}
+
+/** Lets only the node and its pods ask. */
+export function createSourceFilter(now: () => number): SourceFilter {
+  let blocks: readonly Cidr[] = [];
+  let own = new Set<string>();
+  let ownReadMs = Number.NEGATIVE_INFINITY;
+  return {
+    setBlocks(next) {
+      blocks = next.map(parseCidr);
+    },
+    allows(text) {
+      const address = tryParseAddress(text.startsWith("::ffff:") ? text.slice(7) : text);
+      if (address === undefined) return false;
+      if (blocks.some((block) => cidrContains(block, address))) return true;
+      if (own.has(text)) return true;
+      if (now() - ownReadMs < OWN_ADDRESSES_MS) return false;
+      ownReadMs = now();
+      own = new Set(
+        Object.values(networkInterfaces())
+          .flat()
+          .flatMap((entry) => (entry === undefined ? [] : [entry.address])),
+      );
+      return own.has(text);
+    },
+  };
+}
