@@ -4,7 +4,7 @@
  */
 import { isApiError, newGenericFailure, newMethodNotSupported, newUnknownResource, successStatus, type Json, type KubeObject, type Status, type UserInfo } from "@wherry/machinery";
 import type { EtcdStore } from "@wherry/etcd-api";
-import { schemaOfKind, type DecodeTarget, type Draft, type ResourceDefinition, type ResourceRegistry } from "@wherry/schema";
+import { definitionNameOf, schemaOf, type DecodeTarget, type Draft, type ResourceDefinition, type ResourceRegistry } from "@wherry/schema";
 import type { Clock, Counter, Gauge } from "@wherry/service-kit";
 import { isStatus, sendNotFoundText, sendPieces, sendValue, type Warnings } from "./answer.ts";
 import type { BookmarkClock } from "./bookmark-clock.ts";
@@ -371,9 +371,10 @@ export function createRestApi(deps: RestDeps): RestApi {
 
   const targetOf = (definition: ResourceDefinition, body: { readonly group: string; readonly version: string; readonly kind: string }): DecodeTarget => {
     const { group, version, kind } = body;
-    const schema = kind === definition.kind && group === definition.group ? definition.schema : schemaOfKind({ group, version, kind });
-    if (schema === undefined) throw newMethodNotSupported(definition, kind);
-    return { group, version, kind, schema };
+    if (kind === definition.kind && group === definition.group) return { group, version, kind, schema: definition.schema };
+    const name = definitionNameOf(group, version, kind);
+    if (name === undefined) throw newMethodNotSupported(definition, kind);
+    return { group, version, kind, schema: schemaOf(name) };
   };
 
   const handleObjectSubresource = async (

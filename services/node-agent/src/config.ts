@@ -46,6 +46,8 @@ export const nodeAgentConfig = z.strictObject({
   clusterDomain: z.string().default("cluster.local"),
   /** The host's resolver file for `dnsPolicy: Default` pods; empty: none. */
   resolvConf: z.string().default("/etc/resolv.conf"),
+  /** Sysctls outside the kubelet's safe list that pods may set. */
+  allowedUnsafeSysctls: z.array(z.string()).default(["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]),
   /** Pods this node takes at most. */
   podsMax: z.number().int().min(1).max(10_000).default(110),
   /** Subtracted from capacity to give allocatable. */
@@ -57,14 +59,14 @@ export const nodeAgentConfig = z.strictObject({
   kubeletPort: z.number().int().min(0).max(65_535).default(10_250),
   leaseRenewMs: duration(10_000),
   leaseSeconds: z.number().int().positive().default(40),
-  /** How often the node's state is looked at; it is posted on change only. */
-  nodeCheckMs: duration(10_000),
+  /** How often the state of a ready node is looked at; it is posted on change only. One that is not ready is looked at each second. */
+  nodeCheckMs: duration(60_000),
   /** Status is posted at least this often, changed or not. */
   nodeReportMs: duration(300_000),
   /** Safety net behind container events. */
   relistMs: duration(90_000),
   /** Log size and rotation check. */
-  logCheckMs: duration(10_000),
+  logCheckMs: duration(60_000),
   logMaxBytes: z.number().int().min(1_024).default(10 * 1024 * 1024),
   logFilesMax: z.number().int().min(2).default(5),
   imageGcMs: duration(300_000),

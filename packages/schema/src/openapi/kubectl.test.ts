@@ -11,7 +11,7 @@ import type { JsonObject } from "@wherry/machinery";
 import { builtinResources } from "../builtin-resources.ts";
 import { aggregatedDiscovery, coreVersions, groupList, resourceList } from "../discovery.ts";
 import { createResourceRegistry } from "../registry.ts";
-import { openApiV2Json, openApiV2Protobuf } from "./openapi-bytes.ts";
+import { openApiV2Json, openApiV2Protobuf, openApiV2ProtobufTypes } from "./openapi-bytes.ts";
 import { buildOpenApiV3, openApiV3Index } from "./openapi-v3.ts";
 
 /** Real clients read the documents from a server that answers nothing else. */
@@ -76,7 +76,7 @@ for (const kubectl of clients) {
 
 async function call(kubectl: string, args: readonly string[], input = ""): Promise<string> {
   const promise = run(kubectl, [`--server=${address}`, `--cache-dir=${join(home, "cache")}`, ...args], {
-    env: { HOME: home, PATH: process.env["PATH"] },
+    env: { HOME: home, PATH: "/usr/bin:/bin" },
     timeout: 60_000,
     maxBuffer: 64 * 1024 * 1024,
   });
@@ -84,26 +84,13 @@ async function call(kubectl: string, args: readonly string[], input = ""): Promi
   return (await promise).stdout;
 }
 
-/** What PATH holds, the versions that Google's tools install beside it, and one named by KUBECTL. */
+/** The one that is installed, and the oldest of those that Google's tools install beside it. */
 function kubectls(): readonly string[] {
-  const found: string[] = [];
-  const named = process.env["KUBECTL"];
-  if (named !== undefined) found.push(named);
-  for (const folder of (process.env["PATH"] ?? "").split(":")) {
-    const path = join(folder, "kubectl");
-    if (existsSync(path)) {
-      found.push(path);
-      break;
-    }
-  }
+  const found = ["/usr/local/bin/kubectl", "/usr/bin/kubectl"].filter((path) => existsSync(path)).slice(0, 1);
   const folder = "/usr/lib/google-cloud-sdk/bin";
-  if (existsSync(folder)) {
-    const oldest = readdirSync(folder)
-      .filter((name) => /^kubectl\.1\.\d+$/.test(name))
-      .sort()[0];
-    if (oldest !== undefined) found.push(join(folder, oldest));
-  }
-  return found;
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const [oldest] = names.filter((name) => /^kubectl\.1\.\d+$/.test(name)).sort();
+  return oldest === undefined ? found : [...found, join(folder, oldest)];
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -127,7 +114,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   else if (pathname === "/openapi/v2") {
     const isProtobuf = accept.includes("protobuf");
     const body = isProtobuf ? await openApiV2Protobuf(registry) : await openApiV2Json(registry);
-    response.writeHead(200, { "Content-Type": isProtobuf ? "application/com.github.proto-openapi.spec.v2@v1.0+protobuf" : "application/json" });
+    response.writeHead(200, { "Content-Type": isProtobuf ? openApiV2ProtobufTypes.answered : "application/json" });
     response.end(body);
   } else if (pathname === "/openapi/v3") json(openApiV3Index(registry));
   else if (pathname.startsWith("/openapi/v3/")) json(buildOpenApiV3(registry, pathname.slice("/openapi/v3/".length)));

@@ -3,6 +3,15 @@ import type { ResourceRegistry } from "../registry.ts";
 import { encodeOpenApiV2Part, encodeOpenApiV2Protobuf } from "./openapi-v2-protobuf.ts";
 import { openApiV2Head, openApiV2Parts, type OpenApiPart } from "./openapi-v2.ts";
 
+/**
+ * Media types of the protobuf form. Clients ask by a name with "@" in it, which Go's own parser of media types refuses: answers say it
+ * without.
+ */
+export const openApiV2ProtobufTypes = {
+  accepted: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+  answered: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+} as const;
+
 /** Nobody else waits longer than about this for the loop while a document is made. */
 const sliceMs = 4;
 

@@ -108,7 +108,8 @@ function customBase(definition: ResourceDefinition): ResourceDefinition {
 function assertReferences(value: unknown, prefix: string, definitions: JsonObject): void {
   if (typeof value !== "object" || value === null) return;
   for (const [key, child] of Object.entries(value)) {
-    if (key === "$ref") assert.ok(String(child).slice(prefix.length) in definitions, String(child));
+    // JSONSchemaProps has a field of that name, whose value is no reference.
+    if (key === "$ref" && typeof child === "string") assert.ok(String(child).slice(prefix.length) in definitions, String(child));
     else assertReferences(child, prefix, definitions);
   }
 }

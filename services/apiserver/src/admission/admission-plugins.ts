@@ -35,6 +35,6 @@ export function createAdmissionPlugins({ store, authorization, clock, random }: 
     storageObjectInUseProtection,
     createCertificatePermissions(authorization),
     createDefaultIngressClass(store),
-    createRoleEscalationCheck(authorization, store),
+    createRoleEscalationCheck(authorization),
   ];
 }

@@ -1,9 +1,7 @@
-import { newForbidden, type KubeObject, type UserInfo } from "@wherry/machinery";
+import { newForbidden, type UserInfo } from "@wherry/machinery";
 import type { AdmissionPlugin, AdmissionRequest } from "../chain.ts";
-import type { ObjectStore } from "../object-store.ts";
 import type { Authorization } from "../auth/authorization.ts";
 import type { PolicyRule } from "../auth/policy-rule.ts";
-import { resourceIds } from "../auth/resource-ids.ts";
 import { mastersGroup } from "../auth/well-known-users.ts";
 
 const rbacGroup = "rbac.authorization.k8s.io";
@@ -15,7 +13,7 @@ interface RoleDraft {
 }
 
 /** Nobody gives what they have not: roles and bindings may hold only rules that their writer has, unless it may `escalate` or `bind`. */
-export function createRoleEscalationCheck(authorization: Authorization, store: Pick<ObjectStore, "peek">): AdmissionPlugin {
+export function createRoleEscalationCheck(authorization: Authorization): AdmissionPlugin {
   return {
     name: "RoleEscalation",
     validate(request) {
@@ -24,7 +22,7 @@ export function createRoleEscalationCheck(authorization: Authorization, store: P
       const draft = request.draft as unknown as RoleDraft;
       if (request.old !== undefined && JSON.stringify(essence(draft)) === JSON.stringify(essence(request.old as RoleDraft))) return;
       if (resource === "roles" || resource === "clusterroles") checkRole(request, draft, authorization);
-      else if (resource === "rolebindings" || resource === "clusterrolebindings") checkBinding(request, draft, authorization, store);
+      else if (resource === "rolebindings" || resource === "clusterrolebindings") checkBinding(request, draft, authorization);
     },
   };
 }
@@ -40,13 +38,13 @@ function checkRole(request: AdmissionRequest, draft: RoleDraft, authorization: A
   assertCovered(request, wanted, authorization);
 }
 
-function checkBinding(request: AdmissionRequest, draft: RoleDraft, authorization: Authorization, store: Pick<ObjectStore, "peek">): void {
+function checkBinding(request: AdmissionRequest, draft: RoleDraft, authorization: Authorization): void {
   const clusterRole = draft.roleRef?.kind === "ClusterRole";
   const name = draft.roleRef?.name ?? "";
   if (may(request, authorization, "bind", clusterRole ? "clusterroles" : "roles", name)) return;
-  const role = store.peek<KubeObject & RoleDraft>(clusterRole ? resourceIds.clusterRoles : resourceIds.roles, clusterRole ? "" : request.namespace, name);
-  if (role === undefined) throw newForbiddenFor(request, `${clusterRole ? "clusterrole" : "role"}.${rbacGroup} "${name}" not found`);
-  assertCovered(request, role.rules ?? [], authorization);
+  const rules = authorization.roleRules(clusterRole ? "" : request.namespace, name);
+  if (rules === undefined) throw newForbiddenFor(request, `${clusterRole ? "clusterrole" : "role"}.${rbacGroup} "${name}" not found`);
+  assertCovered(request, rules, authorization);
 }
 
 function may({ user, namespace }: AdmissionRequest, authorization: Authorization, verb: string, resource: string, name: string): boolean {

@@ -5,12 +5,15 @@ import { componentGrants } from "./component-grants.ts";
 import { createNodeAuthorizer } from "./node-authorizer.ts";
 import { createNodeReferences } from "./node-references.ts";
 import { createRbacAuthorizer, type BuiltInGrant, type Grant } from "./rbac-authorizer.ts";
+import type { PolicyRule } from "./policy-rule.ts";
 import { mastersGroup, nodeFromUser } from "./well-known-users.ts";
 
 export interface Authorization extends Authorizer {
   authorize(attributes: AuthorizationAttributes): AuthorizationDecision;
   /** What a user may do in a namespace, as far as rules can say it (SelfSubjectRulesReview). */
   rulesOf(user: UserInfo, namespace: string): { readonly grants: readonly Grant[]; readonly incomplete: boolean; readonly error?: string };
+  /** The rules of a ClusterRole (`namespace` "") or a Role, aggregated ones included; undefined when there is no such role. */
+  roleRules(namespace: string, name: string): readonly PolicyRule[] | undefined;
   close(): void;
 }
 
@@ -48,6 +51,7 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
       if (nodeFromUser(user) === undefined) return { grants, incomplete: false };
       return { grants, incomplete: true, error: "node authorizer does not support user rule resolution" };
     },
+    roleRules: (namespace, name) => rbac.roleRules(namespace, name),
     close() {
       references.close();
       rbac.close();

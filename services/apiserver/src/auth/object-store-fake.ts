@@ -1,6 +1,6 @@
 import { newAlreadyExists, newConflict, newNotFound, type KubeObject } from "@wherry/machinery";
 import type { Draft } from "@wherry/schema";
-import type { ObjectChange, ObjectStore, Preconditions, ResourceId } from "../object-store.ts";
+import type { ObjectChange, ObjectStore, Preconditions, ResourceId, UpdateOptions } from "../object-store.ts";
 
 /** An `ObjectStore` over a map, for unit tests of what stands on it. Changes are delivered at once; lost races are provoked by `beforeWrite`. */
 export interface ObjectStoreFake extends ObjectStore {
@@ -64,11 +64,17 @@ export function createObjectStoreFake(): ObjectStoreFake {
       if (objects.has(keyOf(resource, namespace, name))) throw newAlreadyExists(resource, name);
       return write(resource, object) as T;
     },
-    guaranteedUpdate: async <T extends KubeObject>(...[resource, namespace, name, change, options]: Parameters<ObjectStore["guaranteedUpdate"]>) => {
+    guaranteedUpdate: async <T extends KubeObject>(
+      resource: ResourceId,
+      namespace: string,
+      name: string,
+      change: (draft: Draft, current: T) => Draft | undefined | Promise<Draft | undefined>,
+      options?: UpdateOptions,
+    ) => {
       for (;;) {
         const current = find(resource, namespace, name);
         check(resource, current, options?.preconditions);
-        const next = await change(structuredClone(current) as unknown as Draft, current);
+        const next = await change(structuredClone(current) as unknown as Draft, current as T);
         const before = fake.beforeWrite;
         fake.beforeWrite = undefined;
         before?.();

@@ -44,33 +44,40 @@ export interface RbacAuthorizer {
   authorize(attributes: AuthorizationAttributes): AuthorizationDecision;
   /** What `user` has in `namespace` ("" = at cluster scope only). */
   grantsOf(user: UserInfo, namespace: string): readonly Grant[];
+  /** The rules of a ClusterRole (`namespace` "") or a Role, aggregated ones included; undefined when there is no such role. */
+  roleRules(namespace: string, name: string): readonly PolicyRule[] | undefined;
   close(): void;
 }
 
-type BoundSubjects = ReadonlyMap<string, readonly Grant[]>;
+interface Compiled {
+  readonly grants: ReadonlyMap<string, readonly Grant[]>;
+  /** By `namespace/name`; cluster roles by `/name`. */
+  readonly rules: ReadonlyMap<string, readonly PolicyRule[]>;
+}
 
 /**
  * Role-based access from the stored Roles and bindings. They are compiled into grants per subject when one of them has changed and a
  * request asks; a request then costs a look-up per group of its user.
  */
 export function createRbacAuthorizer(store: Pick<ObjectStore, "peekAll" | "subscribe">, builtIn: readonly BuiltInGrant[] = []): RbacAuthorizer {
-  let compiled: BoundSubjects | undefined;
+  let compiled: Compiled | undefined;
   const forget = (): void => {
     compiled = undefined;
   };
   const watched = [resourceIds.clusterRoles, resourceIds.clusterRoleBindings, resourceIds.roles, resourceIds.roleBindings];
   const ends = watched.map((resource) => store.subscribe(resource, forget));
 
+  const current = (): Compiled => (compiled ??= compile(store, builtIn));
   const grantsOf = (user: UserInfo, namespace: string): readonly Grant[] => {
-    compiled ??= compile(store, builtIn);
-    const bound = compiled;
+    const { grants } = current();
     return [`User:${user.name}`, ...user.groups.map((group) => `Group:${group}`)]
-      .flatMap((key) => bound.get(key) ?? [])
+      .flatMap((key) => grants.get(key) ?? [])
       .filter((grant) => grant.namespace === "" || grant.namespace === namespace);
   };
 
   return {
     grantsOf,
+    roleRules: (namespace, name) => current().rules.get(`${namespace}/${name}`),
     authorize(attributes) {
       const grant = grantsOf(attributes.user, attributes.namespace).find((candidate) => candidate.rules.some((rule) => ruleAllows(rule, attributes)));
       return grant === undefined ? { decision: "noOpinion", reason: "" } : { decision: "allow", reason: grant.reason };
@@ -81,10 +88,11 @@ export function createRbacAuthorizer(store: Pick<ObjectStore, "peekAll" | "subsc
   };
 }
 
-function compile(store: Pick<ObjectStore, "peekAll">, builtIn: readonly BuiltInGrant[]): BoundSubjects {
+function compile(store: Pick<ObjectStore, "peekAll">, builtIn: readonly BuiltInGrant[]): Compiled {
   const clusterRoles = store.peekAll<Role>(resourceIds.clusterRoles);
-  const clusterRulesByName = new Map(clusterRoles.map((role) => [role.metadata.name ?? "", rulesOf(role, clusterRoles)]));
-  const rulesByName = new Map(store.peekAll<Role>(resourceIds.roles).map((role) => [`${role.metadata.namespace}/${role.metadata.name}`, role.rules ?? []]));
+  const rulesByName = new Map<string, readonly PolicyRule[]>();
+  for (const role of clusterRoles) rulesByName.set(`/${role.metadata.name}`, rulesOf(role, clusterRoles));
+  for (const role of store.peekAll<Role>(resourceIds.roles)) rulesByName.set(`${role.metadata.namespace}/${role.metadata.name}`, role.rules ?? []);
   const grants = new Map<string, Grant[]>();
 
   const add = (subject: Subject, bindingNamespace: string, rules: readonly PolicyRule[], binding: string, roleRef: RoleRef): void => {
@@ -97,23 +105,24 @@ function compile(store: Pick<ObjectStore, "peekAll">, builtIn: readonly BuiltInG
   };
 
   for (const binding of store.peekAll<Binding>(resourceIds.clusterRoleBindings)) {
-    const rules = clusterRulesByName.get(binding.roleRef.name) ?? [];
+    const rules = rulesByName.get(`/${binding.roleRef.name}`) ?? [];
     for (const subject of binding.subjects ?? []) add(subject, "", rules, `ClusterRoleBinding "${binding.metadata.name}"`, binding.roleRef);
   }
   for (const binding of store.peekAll<Binding>(resourceIds.roleBindings)) {
     const namespace = binding.metadata.namespace ?? "";
-    const rules = binding.roleRef.kind === "ClusterRole" ? clusterRulesByName.get(binding.roleRef.name) : rulesByName.get(`${namespace}/${binding.roleRef.name}`);
+    const rules = rulesByName.get(`${binding.roleRef.kind === "ClusterRole" ? "" : namespace}/${binding.roleRef.name}`);
     for (const subject of binding.subjects ?? []) {
       add(subject, namespace, rules ?? [], `RoleBinding "${binding.metadata.name}/${namespace}"`, binding.roleRef);
     }
   }
   for (const { subject, clusterRole } of builtIn) {
-    for (const [name, rules] of clusterRulesByName) {
+    for (const { metadata } of clusterRoles) {
+      const name = metadata.name ?? "";
       const matches = clusterRole.endsWith("*") ? name.startsWith(clusterRole.slice(0, -1)) : name === clusterRole;
-      if (matches) add(subject, "", rules, "built-in binding", { kind: "ClusterRole", name });
+      if (matches) add(subject, "", rulesByName.get(`/${name}`) ?? [], "built-in binding", { kind: "ClusterRole", name });
     }
   }
-  return grants;
+  return { grants, rules: rulesByName };
 }
 
 /** An aggregated role has the rules of all roles that its selectors choose, beside those that are stored in it. */

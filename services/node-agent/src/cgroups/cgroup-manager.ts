@@ -16,6 +16,8 @@ export interface CgroupManager {
   ensurePod(pod: Pod): Promise<string>;
   /** Removes the pod's group once it is empty. */
   removePod(uid: string): Promise<void>;
+  /** Uids of the pods that have a group. */
+  listPods(): Promise<readonly string[]>;
   /** Weighs the burstable class by what its pods ask for. */
   updateClasses(pods: readonly Pod[]): Promise<void>;
 }
@@ -69,6 +71,11 @@ export function createCgroupManager(options: CgroupManagerOptions, deps: { reado
         }
       }
     },
+    async listPods() {
+      const cgroups = await open();
+      const names = await Promise.all(classes.map((quality) => cgroups.children(qosCgroupPath(root, quality))));
+      return names.flat().flatMap((name) => (name.startsWith("pod") ? [name.slice(3)] : []));
+    },
     async updateClasses(pods) {
       const milli = pods.filter((pod) => qosClass(pod) === "Burstable").reduce((sum, pod) => sum + (podRequests(pod)["cpu"] ?? 0), 0);
       const shares = cpuShares(milli);
@@ -81,7 +88,7 @@ export function createCgroupManager(options: CgroupManagerOptions, deps: { reado
 
 /** Without cgroups: the runtime puts containers where it likes. */
 export function createNoCgroupManager(): CgroupManager {
-  return { start: async () => {}, ensurePod: async (pod) => `/kubepods/pod${podUid(pod)}`, removePod: async () => {}, updateClasses: async () => {} };
+  return { start: async () => {}, ensurePod: async (pod) => `/kubepods/pod${podUid(pod)}`, removePod: async () => {}, listPods: async () => [], updateClasses: async () => {} };
 }
 
 /** A pod's own limits: shares by its requests; quota and memory only when every container is limited. */

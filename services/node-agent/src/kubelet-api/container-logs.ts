@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { ContainerRuntime } from "@wherry/cri-api";
 import type { Pod } from "@wherry/machinery";
+import type { ServerResponse } from "node:http";
 import type { Clock, HttpResponse } from "@wherry/service-kit";
 import { findContainer, type ApiContainerStatus } from "../pods/pod-types.ts";
 import { containerInstances, findPod } from "./container-lookup.ts";
@@ -27,11 +28,13 @@ interface ContainerLogsQuery extends LogOptions {
 }
 
 /** Answers `/containerLogs`: reads the runtime's log file, and follows it through rotations until the container ends. */
-export async function serveContainerLogs(deps: ContainerLogsDeps, target: ContainerTarget, parameters: URLSearchParams, response: HttpResponse): Promise<void> {
+export async function serveContainerLogs(deps: ContainerLogsDeps, target: ContainerTarget, parameters: URLSearchParams, answer: HttpResponse): Promise<void> {
+  // Both kinds of response have the methods used here; their types cannot be called as a union.
+  const response = answer as ServerResponse;
   const query = parseLogsQuery(parameters, deps.clock.now());
   const pod = findPod(deps.pods, target);
   const { id, logPath } = await findLog(deps.runtime, pod, target, query.previous);
-  response.writeHead(200, { "content-type": "text/plain", "transfer-encoding": "chunked" });
+  response.writeHead(200, { "content-type": "text/plain" });
   response.flushHeaders();
   const output = createOutput(response, query.limitBytes);
   if (query.follow && !query.previous) await followLog(deps, id, logPath, query, output);
@@ -92,7 +95,7 @@ interface Output {
   write(formatter: LogLineFormatter, lines: readonly Buffer[]): Promise<void>;
 }
 
-function createOutput(response: HttpResponse, limitBytes: number | undefined): Output {
+function createOutput(response: ServerResponse, limitBytes: number | undefined): Output {
   let left = limitBytes ?? Number.POSITIVE_INFINITY;
   const gone = new AbortController();
   response.once("close", () => gone.abort());
@@ -106,8 +109,7 @@ function createOutput(response: HttpResponse, limitBytes: number | undefined): O
       const bytes = shown.subarray(0, Math.min(shown.length, left));
       left -= bytes.length;
       if (bytes.length === 0 || gone.signal.aborted) return;
-      const writable = (response.write as (chunk: Buffer) => boolean)(bytes);
-      if (!writable) await Promise.race([once(response, "drain"), aborted(gone.signal)]);
+      if (!response.write(bytes)) await once(response, "drain", { signal: gone.signal }).catch(() => {});
     },
   };
 }
@@ -160,11 +162,4 @@ async function followLog(deps: ContainerLogsDeps, containerId: string, path: str
     signal.close();
     await file?.close();
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
