@@ -1,4 +1,10 @@
-import type { GroupVersionResource, Json, KubeList, KubeObject, WatchEvent } from "@wherry/machinery";
+import type {
+  GroupVersionResource,
+  Json,
+  KubeList,
+  KubeObject,
+  WatchEvent,
+} from "@wherry/machinery";
 
 /** A resource as the client addresses it: what discovery knows of it. */
 export interface ResourceRef extends GroupVersionResource {
@@ -57,18 +63,49 @@ export interface DeleteOptions {
  * `ApiError`; a connection that failed is a `TransportError`. The same code runs over any `ApiTransport`.
  */
 export interface ApiClient {
-  get<T extends KubeObject>(ref: ResourceRef, name: string, namespace?: string, options?: GetOptions): Promise<T>;
+  get<T extends KubeObject>(
+    ref: ResourceRef,
+    name: string,
+    namespace?: string,
+    options?: GetOptions,
+  ): Promise<T>;
   list<T extends KubeObject>(ref: ResourceRef, options?: ListOptions): Promise<KubeList<T>>;
   /** Yields ADDED, MODIFIED, DELETED and BOOKMARK; an ERROR event is thrown as ApiError (410 = relist). Ends when the server ends it. */
-  watch<T extends KubeObject>(ref: ResourceRef, options?: WatchOptions): AsyncIterable<WatchEvent<T>>;
+  watch<T extends KubeObject>(
+    ref: ResourceRef,
+    options?: WatchOptions,
+  ): AsyncIterable<WatchEvent<T>>;
   /** The namespace is taken from the object. */
   create<T extends KubeObject>(ref: ResourceRef, object: T, options?: WriteOptions): Promise<T>;
   /** With `metadata.resourceVersion` set it is a compare-and-set (409 Conflict on mismatch). */
   update<T extends KubeObject>(ref: ResourceRef, object: T, options?: WriteOptions): Promise<T>;
-  patch<T extends KubeObject>(ref: ResourceRef, name: string, namespace: string | undefined, type: PatchType, patch: Json, options?: WriteOptions & { readonly force?: boolean }): Promise<T>;
-  delete(ref: ResourceRef, name: string, namespace?: string, options?: DeleteOptions): Promise<void>;
+  patch<T extends KubeObject>(
+    ref: ResourceRef,
+    name: string,
+    namespace: string | undefined,
+    type: PatchType,
+    patch: Json,
+    options?: WriteOptions & { readonly force?: boolean },
+  ): Promise<T>;
+  delete(
+    ref: ResourceRef,
+    name: string,
+    namespace?: string,
+    options?: DeleteOptions,
+  ): Promise<void>;
   /** POSTs `object` to a subresource of an existing object (binding, eviction, token) and returns the answer. */
-  createSubresource<T extends KubeObject>(ref: ResourceRef, name: string, namespace: string | undefined, subresource: string, object: KubeObject): Promise<T>;
+  createSubresource<T extends KubeObject>(
+    ref: ResourceRef,
+    name: string,
+    namespace: string | undefined,
+    subresource: string,
+    object: KubeObject,
+  ): Promise<T>;
   /** Any other path (discovery, /version, /readyz): JSON in, JSON out. */
-  raw(method: "GET" | "POST" | "PUT" | "DELETE", path: string, body?: Json, signal?: AbortSignal): Promise<Json>;
+  raw(
+    method: "GET" | "POST" | "PUT" | "DELETE",
+    path: string,
+    body?: Json,
+    signal?: AbortSignal,
+  ): Promise<Json>;
 }

@@ -12,7 +12,8 @@ export interface PathParts {
 /** Path and query of a resource: `/api/v1/namespaces/x/pods/y/status?dryRun=All`. Absent query values are left out. */
 export function apiPath(ref: ResourceRef, parts: PathParts): string {
   const segments = ref.group === "" ? ["api", ref.version] : ["apis", ref.group, ref.version];
-  if (parts.namespace !== undefined && parts.namespace !== "") segments.push("namespaces", parts.namespace);
+  if (parts.namespace !== undefined && parts.namespace !== "")
+    segments.push("namespaces", parts.namespace);
   segments.push(ref.resource);
   if (parts.name !== undefined) segments.push(parts.name);
   if (parts.subresource !== undefined) segments.push(...parts.subresource.split("/"));

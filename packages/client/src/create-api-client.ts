@@ -1,4 +1,4 @@
-import type { Json, KubeList, KubeObject, WatchEvent } from "@wherry/machinery";
+import type { KubeList, KubeObject, WatchEvent } from "@wherry/machinery";
 import type {
   ApiClient,
   DeleteOptions,
@@ -56,13 +56,26 @@ export function createApiClient(transport: ApiTransport): ApiClient {
 
   return {
     get: (ref, name, namespace, options = {}) =>
-      call("GET", apiPath(ref, { namespace, name, query: { resourceVersion: options.resourceVersion } }), options.signal),
+      call(
+        "GET",
+        apiPath(ref, { namespace, name, query: { resourceVersion: options.resourceVersion } }),
+        options.signal,
+      ),
 
-    list: <T extends KubeObject>(ref: ResourceRef, options: ListOptions = {}): Promise<KubeList<T>> =>
-      call("GET", apiPath(ref, { namespace: options.namespace, query: listQuery(options) }), options.signal),
+    list: <T extends KubeObject>(
+      ref: ResourceRef,
+      options: ListOptions = {},
+    ): Promise<KubeList<T>> =>
+      call(
+        "GET",
+        apiPath(ref, { namespace: options.namespace, query: listQuery(options) }),
+        options.signal,
+      ),
 
-    watch: <T extends KubeObject>(ref: ResourceRef, options: WatchOptions = {}): AsyncIterable<WatchEvent<T>> =>
-      watch<T>(send, ref, options),
+    watch: <T extends KubeObject>(
+      ref: ResourceRef,
+      options: WatchOptions = {},
+    ): AsyncIterable<WatchEvent<T>> => watch<T>(send, ref, options),
 
     create: (ref, object, options = {}) =>
       call(
@@ -125,7 +138,7 @@ export function createApiClient(transport: ApiTransport): ApiClient {
       });
       const text = await readText(response, signal);
       const isJson = response.headers["content-type"]?.includes("json") === true;
-      return isJson ? parseJson(text) : (text as Json);
+      return isJson ? parseJson(text) : text;
     },
   };
 }

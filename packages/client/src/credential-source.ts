@@ -32,7 +32,11 @@ export function createCredential(name: string, source: CredentialSource): Creden
         return text;
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
-        throw new TransportError("badCredentials", `${name} ${source.file} cannot be read: ${why}`, { cause: error });
+        throw new TransportError(
+          "badCredentials",
+          `${name} ${source.file} cannot be read: ${why}`,
+          { cause: error },
+        );
       }
     },
   };

@@ -20,7 +20,12 @@ export interface EventCorrelator {
 export type CorrelatedEvent =
   | { readonly kind: "skip" }
   | { readonly kind: "create"; readonly key: string; readonly event: CoreEvent }
-  | { readonly kind: "count"; readonly key: string; readonly event: CoreEvent; readonly name: string };
+  | {
+      readonly kind: "count";
+      readonly key: string;
+      readonly event: CoreEvent;
+      readonly name: string;
+    };
 
 interface Observation {
   readonly count: number;
@@ -52,7 +57,13 @@ export function createEventCorrelator(clock: Clock): EventCorrelator {
   };
 
   const aggregate = (event: CoreEvent): { readonly key: string; readonly event: CoreEvent } => {
-    const key = [sourceKey(event), event.type, event.reason, event.reportingComponent, event.reportingInstance].join("\0");
+    const key = [
+      sourceKey(event),
+      event.type,
+      event.reason,
+      event.reportingComponent,
+      event.reportingInstance,
+    ].join("\0");
     const nowMs = clock.monotonic();
     const known = aggregates.get(key);
     const isFresh = known === undefined || nowMs - known.lastMs > aggregateIntervalMs;
@@ -62,7 +73,10 @@ export function createEventCorrelator(clock: Clock): EventCorrelator {
     if (messages.size < aggregateFrom) return { key: eventKey(event), event };
     const [any] = messages;
     if (any !== undefined) messages.delete(any);
-    return { key, event: { ...event, message: `(combined from similar events): ${event.message ?? ""}` } };
+    return {
+      key,
+      event: { ...event, message: `(combined from similar events): ${event.message ?? ""}` },
+    };
   };
 
   return {
@@ -111,5 +125,11 @@ function sourceKey({ source, involvedObject }: CoreEvent): string {
 }
 
 function eventKey(event: CoreEvent): string {
-  return [sourceKey(event), event.involvedObject.fieldPath, event.type, event.reason, event.message].join("\0");
+  return [
+    sourceKey(event),
+    event.involvedObject.fieldPath,
+    event.type,
+    event.reason,
+    event.message,
+  ].join("\0");
 }

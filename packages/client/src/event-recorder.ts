@@ -1,4 +1,11 @@
-import { ApiError, formatTime, isAlreadyExists, isNotFound, type CoreEvent, type KubeObject } from "@wherry/machinery";
+import {
+  ApiError,
+  formatTime,
+  isAlreadyExists,
+  isNotFound,
+  type CoreEvent,
+  type KubeObject,
+} from "@wherry/machinery";
 import { silentLogger, type Clock, type Logger } from "@wherry/service-kit";
 import type { ApiClient } from "./api-client.ts";
 import { createEventCorrelator, type CorrelatedEvent } from "./event-correlator.ts";
@@ -7,7 +14,13 @@ import { resources } from "./resources.ts";
 /** Records what happens to objects as core/v1 Events. Recording never fails and never waits: it is best effort. */
 export interface EventRecorder {
   /** The object needs apiVersion, kind and metadata. Its namespace is the event's; "default" for cluster-scoped objects. */
-  event(object: KubeObject, type: "Normal" | "Warning", reason: string, message: string, details?: EventDetails): void;
+  event(
+    object: KubeObject,
+    type: "Normal" | "Warning",
+    reason: string,
+    message: string,
+    details?: EventDetails,
+  ): void;
   /** Events that were not recorded, because the queue was full, the API refused them or did not answer. Skipped spam does not count. */
   readonly dropped: number;
   /** Resolves when everything so far has been recorded or dropped. */
@@ -78,11 +91,17 @@ export function createEventRecorder(deps: EventRecorderDeps): EventRecorder {
     dropped += 1;
   };
 
-  const write = async (correlated: Exclude<CorrelatedEvent, { kind: "skip" }>): Promise<CoreEvent> => {
+  const write = async (
+    correlated: Exclude<CorrelatedEvent, { kind: "skip" }>,
+  ): Promise<CoreEvent> => {
     const { event } = correlated;
     const { signal } = stop;
     if (correlated.kind === "count") {
-      const patch = { count: event.count ?? 1, lastTimestamp: event.lastTimestamp ?? null, message: event.message ?? "" };
+      const patch = {
+        count: event.count ?? 1,
+        lastTimestamp: event.lastTimestamp ?? null,
+        message: event.message ?? "",
+      };
       try {
         return await client.patch<CoreEvent>(
           resources.events,
@@ -104,20 +123,29 @@ export function createEventRecorder(deps: EventRecorderDeps): EventRecorder {
     event(object, type, reason, message, details = {}) {
       if (stop.signal.aborted || queue.length >= queueMax || object.kind === undefined) {
         dropped += 1;
-        if (object.kind === undefined) log.warn({ reason }, "event about an object without kind was dropped");
+        if (object.kind === undefined)
+          log.warn({ reason }, "event about an object without kind was dropped");
         return;
       }
       serial += 1;
-      const event = newEvent({ object, type, reason, message, details, component, node, nowMs: clock.now(), serial });
+      const event = newEvent({
+        object,
+        type,
+        reason,
+        message,
+        details,
+        component,
+        node,
+        nowMs: clock.now(),
+        serial,
+      });
       queue.push(event);
       draining ??= drain();
     },
     get dropped() {
       return dropped;
     },
-    async flush() {
-      while (draining !== undefined) await draining;
-    },
+    flush: () => draining ?? Promise.resolve(),
     stop() {
       dropped += queue.length;
       queue.length = 0;

@@ -70,11 +70,20 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
       const fail = (error: unknown): void => {
         cleanUp();
         outgoing.destroy();
-        reject(isStale(request, outgoing, error) ? staleConnection : transportErrorFrom(error, "unreachable", signal));
+        reject(
+          isStale(request, outgoing, error)
+            ? staleConnection
+            : transportErrorFrom(error, "unreachable", signal),
+        );
       };
       const onAbort = (): void => fail(signal?.reason);
       const onLate = (): void =>
-        fail(new TransportError("unreachable", `no answer from ${url.host} within ${headersTimeoutMs} ms`));
+        fail(
+          new TransportError(
+            "unreachable",
+            `no answer from ${url.host} within ${headersTimeoutMs} ms`,
+          ),
+        );
       const timer = headersTimeoutMs === 0 ? undefined : setTimeout(onLate, headersTimeoutMs);
       timer?.unref();
       const cleanUp = (): void => {
@@ -121,7 +130,9 @@ const staleConnection = new Error("the kept-alive connection was closed");
 /** Only a read may be repeated: another request could have been carried out. Each repetition uses up one stale connection. */
 function isStale(request: ApiRequest, outgoing: ClientRequest, error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return request.method === "GET" && outgoing.reusedSocket && (code === "ECONNRESET" || code === "EPIPE");
+  return (
+    request.method === "GET" && outgoing.reusedSocket && (code === "ECONNRESET" || code === "EPIPE")
+  );
 }
 
 interface TlsAgents {
@@ -135,7 +146,11 @@ function createTlsAgents(options: HttpTransportOptions, maxSockets: number): Tls
   const cert = optional("cert", options.cert);
   const key = optional("key", options.key);
   let agent: HttpsAgent | undefined;
-  let used: { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined } = {};
+  let used: {
+    readonly ca?: string | undefined;
+    readonly cert?: string | undefined;
+    readonly key?: string | undefined;
+  } = {};
   return {
     current() {
       const now = { ca: ca?.read(), cert: cert?.read(), key: key?.read() };

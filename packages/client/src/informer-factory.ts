@@ -50,7 +50,10 @@ export function createInformerFactory(deps: InformerFactoryDeps): InformerFactor
   let started = false;
 
   return {
-    informer<T extends KubeObject>(ref: ResourceRef, options: InformerOptions<T> = {}): Informer<T> {
+    informer<T extends KubeObject>(
+      ref: ResourceRef,
+      options: InformerOptions<T> = {},
+    ): Informer<T> {
       const { indexes = {}, ...selection } = options;
       const id = JSON.stringify([
         ref.group,
@@ -141,7 +144,11 @@ function untilAborted(promise: Promise<void>, signal: AbortSignal | undefined): 
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
-      reject(signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason }));
+      reject(
+        signal.reason instanceof Error
+          ? signal.reason
+          : new Error("aborted", { cause: signal.reason }),
+      );
     };
     if (signal.aborted) {
       onAbort();

@@ -80,7 +80,11 @@ export async function runLeaderElection(options: LeaderElectionOptions): Promise
   if (lost !== undefined) throw lost;
 }
 
-async function renew(options: LeaderElectionOptions, candidate: Candidate, signal: AbortSignal): Promise<void> {
+async function renew(
+  options: LeaderElectionOptions,
+  candidate: Candidate,
+  signal: AbortSignal,
+): Promise<void> {
   const { clock, name, renewDeadlineMs = 10_000, retryPeriodMs = 2_000 } = options;
   let renewedMs = clock.monotonic();
   while (!signal.aborted) {
@@ -89,7 +93,9 @@ async function renew(options: LeaderElectionOptions, candidate: Candidate, signa
     const leftMs = renewedMs + renewDeadlineMs - clock.monotonic();
     if (leftMs > 0) {
       const attempt = new AbortController();
-      const timer = clock.setTimer(leftMs, () => attempt.abort(new Error("the renew deadline has passed")));
+      const timer = clock.setTimer(leftMs, () =>
+        attempt.abort(new Error("the renew deadline has passed")),
+      );
       const renewed = await candidate.tryAcquireOrRenew(AbortSignal.any([signal, attempt.signal]));
       timer.cancel();
       if (renewed) {
@@ -117,7 +123,8 @@ function createCandidate(options: LeaderElectionOptions): Candidate {
   let leader = "";
 
   const observe = (lease: Lease): void => {
-    if (lease.metadata.resourceVersion !== observed?.metadata.resourceVersion) observedMs = clock.monotonic();
+    if (lease.metadata.resourceVersion !== observed?.metadata.resourceVersion)
+      observedMs = clock.monotonic();
     observed = lease;
     const holder = lease.spec.holderIdentity ?? "";
     if (holder !== leader && holder !== "") options.onNewLeader?.(holder);
@@ -132,7 +139,9 @@ function createCandidate(options: LeaderElectionOptions): Candidate {
     } catch (error) {
       if (!isNotFound(error)) throw error;
       const spec = leaseSpec(identity, leaseDurationMs, now, now, 0);
-      observe(await client.create<Lease>(resources.leases, emptyLease(namespace, name, spec), { signal }));
+      observe(
+        await client.create<Lease>(resources.leases, emptyLease(namespace, name, spec), { signal }),
+      );
       return true;
     }
     observe(lease);
@@ -143,7 +152,13 @@ function createCandidate(options: LeaderElectionOptions): Candidate {
     const transitions = (lease.spec.leaseTransitions ?? 0) + (isMine ? 0 : 1);
     const acquireTime = isMine ? (lease.spec.acquireTime ?? now) : now;
     const spec = leaseSpec(identity, leaseDurationMs, acquireTime, now, transitions);
-    observe(await client.update<Lease>(resources.leases, { ...lease, spec: { ...lease.spec, ...spec } }, { signal }));
+    observe(
+      await client.update<Lease>(
+        resources.leases,
+        { ...lease, spec: { ...lease.spec, ...spec } },
+        { signal },
+      ),
+    );
     return true;
   };
 
@@ -184,11 +199,22 @@ function leaseSpec(
   renewTime: string,
   leaseTransitions: number,
 ): LeaseSpec {
-  return { holderIdentity, leaseDurationSeconds: Math.ceil(durationMs / 1000), acquireTime, renewTime, leaseTransitions };
+  return {
+    holderIdentity,
+    leaseDurationSeconds: Math.ceil(durationMs / 1000),
+    acquireTime,
+    renewTime,
+    leaseTransitions,
+  };
 }
 
 function emptyLease(namespace: string, name: string, spec: LeaseSpec): Lease {
-  return { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { name, namespace }, spec };
+  return {
+    apiVersion: "coordination.k8s.io/v1",
+    kind: "Lease",
+    metadata: { name, namespace },
+    spec,
+  };
 }
 
 function ignoreAbort(): void {

@@ -72,4 +72,3 @@ export function createObjectStore<T extends KubeObject>(): ObjectStore<T> {
   store.addIndex(namespaceIndex, (object) => [object.metadata.namespace ?? ""]);
   return store;
 }
-

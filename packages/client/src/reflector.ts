@@ -72,7 +72,10 @@ export async function runReflector<T extends KubeObject>(
     } catch (error) {
       if (signal.aborted) return;
       if (isExpired(error)) {
-        log.info({ resource: ref.resource, resourceVersion }, "the watch is too old, listing again");
+        log.info(
+          { resource: ref.resource, resourceVersion },
+          "the watch is too old, listing again",
+        );
         resourceVersion = undefined;
       } else {
         log.warn({ resource: ref.resource, err: error }, "list or watch failed");
@@ -85,7 +88,10 @@ export async function runReflector<T extends KubeObject>(
 }
 
 /** Brings the store to the state of a fresh list and returns the list's resourceVersion. */
-async function relist<T extends KubeObject>(deps: ReflectorDeps<T>, signal: AbortSignal): Promise<string> {
+async function relist<T extends KubeObject>(
+  deps: ReflectorDeps<T>,
+  signal: AbortSignal,
+): Promise<string> {
   const { client, ref, selection, store, subscriptions, pacer } = deps;
   const type = { apiVersion: formatGroupVersion(ref), kind: ref.kind };
   const gone = new Set(store.keys());
@@ -99,7 +105,12 @@ async function relist<T extends KubeObject>(deps: ReflectorDeps<T>, signal: Abor
       signal,
     });
     for (const item of page.items) {
-      for (let wait = turn(subscriptions, pacer); wait !== undefined; wait = turn(subscriptions, pacer)) await wait;
+      for (
+        let wait = turn(subscriptions, pacer);
+        wait !== undefined;
+        wait = turn(subscriptions, pacer)
+      )
+        await wait;
       const key = objectKey(item);
       gone.delete(key);
       apply(deps, key, { ...type, ...item });
@@ -108,7 +119,12 @@ async function relist<T extends KubeObject>(deps: ReflectorDeps<T>, signal: Abor
     token = page.metadata.continue === "" ? undefined : page.metadata.continue;
   } while (token !== undefined);
   for (const key of gone) {
-    for (let wait = turn(subscriptions, pacer); wait !== undefined; wait = turn(subscriptions, pacer)) await wait;
+    for (
+      let wait = turn(subscriptions, pacer);
+      wait !== undefined;
+      wait = turn(subscriptions, pacer)
+    )
+      await wait;
     remove(deps, key, undefined);
   }
   deps.onSynced();
@@ -130,7 +146,12 @@ async function* follow<T extends KubeObject>(
     signal,
   });
   for await (const event of events) {
-    for (let wait = turn(subscriptions, pacer); wait !== undefined; wait = turn(subscriptions, pacer)) await wait;
+    for (
+      let wait = turn(subscriptions, pacer);
+      wait !== undefined;
+      wait = turn(subscriptions, pacer)
+    )
+      await wait;
     if (signal.aborted) return;
     applyEvent(deps, event);
     const seen = event.object.metadata.resourceVersion;
@@ -161,7 +182,8 @@ function apply<T extends KubeObject>(deps: ReflectorDeps<T>, key: string, object
     return;
   }
   const { resourceVersion, uid } = object.metadata;
-  if (resourceVersion !== undefined && resourceVersion === previous.metadata.resourceVersion) return;
+  if (resourceVersion !== undefined && resourceVersion === previous.metadata.resourceVersion)
+    return;
   if (uid !== previous.metadata.uid) {
     // Deleted and created again while nobody watched: two objects, not an update of one.
     remove(deps, key, undefined);
@@ -172,7 +194,11 @@ function apply<T extends KubeObject>(deps: ReflectorDeps<T>, key: string, object
   subscriptions.updated(object, previous);
 }
 
-function remove<T extends KubeObject>(deps: ReflectorDeps<T>, key: string, last: T | undefined): void {
+function remove<T extends KubeObject>(
+  deps: ReflectorDeps<T>,
+  key: string,
+  last: T | undefined,
+): void {
   const { store, subscriptions } = deps;
   const previous = store.get(key);
   if (previous === undefined) return;

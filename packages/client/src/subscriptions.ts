@@ -20,7 +20,11 @@ export interface SubscriptionsDeps {
   readonly onHandlerError: () => void;
 }
 
-export function createSubscriptions<T>({ log, pacer, onHandlerError }: SubscriptionsDeps): Subscriptions<T> {
+export function createSubscriptions<T>({
+  log,
+  pacer,
+  onHandlerError,
+}: SubscriptionsDeps): Subscriptions<T> {
   const handlers = new Set<InformerHandler<T>>();
   const replays = new Set<Promise<void>>();
 

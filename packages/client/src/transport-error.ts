@@ -31,8 +31,11 @@ export function transportErrorFrom(
 ): TransportError {
   if (error instanceof TransportError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  if (signal?.aborted === true) return new TransportError("aborted", "the request was aborted", { cause: error });
-  return new TransportError(code, `the API server gave no complete answer: ${message}`, { cause: error });
+  if (signal?.aborted === true)
+    return new TransportError("aborted", "the request was aborted", { cause: error });
+  return new TransportError(code, `the API server gave no complete answer: ${message}`, {
+    cause: error,
+  });
 }
 
 export function isAborted(error: unknown): boolean {

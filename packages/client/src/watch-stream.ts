@@ -27,7 +27,9 @@ export async function* watchEvents<T extends KubeObject>(
   }
 }
 
-async function* splitLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
+async function* splitLines(
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<string, void, undefined> {
   let partial: Buffer[] = [];
   let partialBytes = 0;
   for await (const bytes of body) {
@@ -35,7 +37,8 @@ async function* splitLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<stri
     let start = 0;
     for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
       const piece = chunk.subarray(start, end);
-      const line = partial.length === 0 ? piece.toString() : Buffer.concat([...partial, piece]).toString();
+      const line =
+        partial.length === 0 ? piece.toString() : Buffer.concat([...partial, piece]).toString();
       partial = [];
       partialBytes = 0;
       start = end + 1;
@@ -45,11 +48,15 @@ async function* splitLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<stri
       partial.push(Buffer.from(chunk.subarray(start)));
       partialBytes += chunk.length - start;
       if (partialBytes > watchLineBytesMax) {
-        throw new TransportError("badAnswer", `a watch line is longer than ${watchLineBytesMax} bytes`);
+        throw new TransportError(
+          "badAnswer",
+          `a watch line is longer than ${watchLineBytesMax} bytes`,
+        );
       }
     }
   }
-  if (partialBytes > 0) throw new TransportError("interrupted", "the watch ended in the middle of an event");
+  if (partialBytes > 0)
+    throw new TransportError("interrupted", "the watch ended in the middle of an event");
 }
 
 function errorFrom(object: unknown): Error {

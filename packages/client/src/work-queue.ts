@@ -130,7 +130,10 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
             if (result !== undefined) queue.addAfter(key, Math.max(result.requeueAfterMs, 1));
           } catch (error) {
             if (!signal.aborted) {
-              log.warn({ key, failures: (failures.get(key) ?? 0) + 1, err: error }, "work on a key failed");
+              log.warn(
+                { key, failures: (failures.get(key) ?? 0) + 1, err: error },
+                "work on a key failed",
+              );
               queue.addRateLimited(key);
             }
           }
@@ -151,7 +154,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
           stopped = true;
           waiting.clear();
           dirty.clear();
-          for (const key of [...delayed.keys()]) cancelDelayed(key);
+          for (const key of delayed.keys()) cancelDelayed(key);
           finishIfDone();
         };
         if (signal.aborted) {

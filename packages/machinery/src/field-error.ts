@@ -32,7 +32,9 @@ export function fieldNotSupported(
   supported: readonly string[],
 ): StatusCause {
   const detail =
-    supported.length === 0 ? "" : `supported values: ${supported.map((one) => goQuote(one)).join(", ")}`;
+    supported.length === 0
+      ? ""
+      : `supported values: ${supported.map((one) => goQuote(one)).join(", ")}`;
   return cause("FieldValueNotSupported", field, `Unsupported value: ${bad(value)}`, detail);
 }
 
@@ -42,10 +44,19 @@ export function fieldTooLong(field: string, bytesMax: number): StatusCause {
 
 export function fieldTooMany(field: string, actual: number, itemsMax: number): StatusCause {
   const noun = itemsMax === 1 ? "item" : "items";
-  return cause("FieldValueTooMany", field, `Too many: ${actual}`, `must have at most ${itemsMax} ${noun}`);
+  return cause(
+    "FieldValueTooMany",
+    field,
+    `Too many: ${actual}`,
+    `must have at most ${itemsMax} ${noun}`,
+  );
 }
 
-export function fieldTypeInvalid(field: string, value: Json | undefined, detail: string): StatusCause {
+export function fieldTypeInvalid(
+  field: string,
+  value: Json | undefined,
+  detail: string,
+): StatusCause {
   return cause("FieldValueTypeInvalid", field, `Invalid value: ${bad(value)}`, detail);
 }
 

@@ -5,7 +5,9 @@ import { escapeFieldValue, parseFieldSelector } from "./field-selector.ts";
 
 describe("field selector", () => {
   test("parses terms with = == and !=", () => {
-    const { requirements } = parseFieldSelector("spec.nodeName=n1,status.phase!=Failed,metadata.name==x");
+    const { requirements } = parseFieldSelector(
+      "spec.nodeName=n1,status.phase!=Failed,metadata.name==x",
+    );
     assert.deepEqual(requirements, [
       { field: "metadata.name", operator: "=", value: "x" },
       { field: "spec.nodeName", operator: "=", value: "n1" },
@@ -23,11 +25,15 @@ describe("field selector", () => {
 
   test("knows escapes", () => {
     const { requirements } = parseFieldSelector(String.raw`a=x\,y\=z\\`);
-    assert.deepEqual(requirements, [{ field: "a", operator: "=", value: String.raw`x,y=z\ `.trimEnd() }]);
+    assert.deepEqual(requirements, [
+      { field: "a", operator: "=", value: String.raw`x,y=z\ `.trimEnd() },
+    ]);
   });
 
   test("refuses what it cannot understand, with upstream's texts", () => {
-    assert.throws(() => parseFieldSelector("abc"), { message: "invalid selector: 'abc'; can't understand 'abc'" });
+    assert.throws(() => parseFieldSelector("abc"), {
+      message: "invalid selector: 'abc'; can't understand 'abc'",
+    });
     assert.throws(() => parseFieldSelector(String.raw`a=\x`), {
       message: String.raw`invalid field selector: invalid escape sequence: \x`,
     });
@@ -38,11 +44,14 @@ describe("field selector", () => {
 
   test("gives back every value that was escaped", () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom(..."ab\\,=! ") }), (value) => {
-        const parsed = parseFieldSelector(`f=${escapeFieldValue(value)}`);
-        assert.equal(parsed.requirements[0]?.value, value);
-        assert.equal(parseFieldSelector(parsed.toString()).requirements[0]?.value, value);
-      }),
+      fc.property(
+        fc.string({ unit: fc.constantFrom("a", "b", "\\", ",", "=", "!", " ") }),
+        (value) => {
+          const parsed = parseFieldSelector(`f=${escapeFieldValue(value)}`);
+          assert.equal(parsed.requirements[0]?.value, value);
+          assert.equal(parseFieldSelector(parsed.toString()).requirements[0]?.value, value);
+        },
+      ),
     );
   });
 });

@@ -40,12 +40,17 @@ function matcherOf(requirements: readonly FieldRequirement[]): FieldMatcher {
     empty: requirements.length === 0,
     matches: (fields) =>
       requirements.every(
-        ({ field, operator, value }) =>
-          ((Object.hasOwn(fields, field) ? fields[field] : undefined) ?? "") === value === (operator === "="),
+        ({ field, operator, value }) => (valueOf(fields, field) === value) === (operator === "="),
       ),
     toString: () =>
-      requirements.map(({ field, operator, value }) => `${field}${operator}${escapeFieldValue(value)}`).join(","),
+      requirements
+        .map(({ field, operator, value }) => `${field}${operator}${escapeFieldValue(value)}`)
+        .join(","),
   };
+}
+
+function valueOf(fields: Readonly<Record<string, string>>, field: string): string {
+  return (Object.hasOwn(fields, field) ? fields[field] : undefined) ?? "";
 }
 
 function splitTerms(text: string): string[] {
@@ -66,7 +71,10 @@ function splitTerms(text: string): string[] {
 function parseTerm(term: string, whole: string): FieldRequirement {
   const match = /(!=|==|=)/.exec(term);
   if (match === null) {
-    throw new MachineryError("badValue", `invalid selector: '${whole}'; can't understand '${term}'`);
+    throw new MachineryError(
+      "badValue",
+      `invalid selector: '${whole}'; can't understand '${term}'`,
+    );
   }
   const field = term.slice(0, match.index);
   const value = unescape(term.slice(match.index + match[0].length));

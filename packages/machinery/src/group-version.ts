@@ -14,5 +14,7 @@ export function parseGroupVersion(text: string): GroupVersion {
 }
 
 export function formatGroupVersion(groupVersion: GroupVersion): string {
-  return groupVersion.group === "" ? groupVersion.version : `${groupVersion.group}/${groupVersion.version}`;
+  return groupVersion.group === ""
+    ? groupVersion.version
+    : `${groupVersion.group}/${groupVersion.version}`;
 }

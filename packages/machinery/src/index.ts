@@ -1,3 +1,4 @@
+export { canonicalJson } from "./canonical-json.ts";
 export type * from "./core.ts";
 export { deepFreeze } from "./deep-freeze.ts";
 export {
@@ -63,7 +64,7 @@ export {
   withoutFinalizer,
 } from "./object-meta.ts";
 export type { ConditionLike } from "./object-meta.ts";
-export { canonicalJson, hashPodTemplate } from "./pod-template-hash.ts";
+export { hashPodTemplate } from "./pod-template-hash.ts";
 export { createProtobufCodec } from "./protobuf.ts";
 export type {
   ProtobufCodec,
@@ -129,3 +130,11 @@ export { applyStrategicMergePatch } from "./strategic-merge-patch.ts";
 export type { PatchField, PatchSchema } from "./strategic-merge-patch.ts";
 export { formatMicroTime, formatTime, parseTime } from "./time.ts";
 export type { UserInfo } from "./user.ts";
+export {
+  findUntoleratedTaint,
+  matchesNodeSelection,
+  matchesNodeTerm,
+  toleratesTaint,
+} from "./node-match.ts";
+export { amountsOf, containerRequests, podRequests } from "./pod-requests.ts";
+export type { ResourceAmounts } from "./pod-requests.ts";

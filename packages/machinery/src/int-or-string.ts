@@ -5,7 +5,11 @@ import { MachineryError } from "./machinery-error.ts";
 export type IntOrString = number | string;
 
 /** The number itself, or the percentage of `total` rounded as asked. */
-export function scaleIntOrPercent(value: IntOrString, total: number, rounding: "up" | "down"): number {
+export function scaleIntOrPercent(
+  value: IntOrString,
+  total: number,
+  rounding: "up" | "down",
+): number {
   if (typeof value === "number") return value;
   const percent = parsePercent(value);
   const share = (percent * total) / 100;

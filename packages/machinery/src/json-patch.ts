@@ -66,16 +66,21 @@ function applyOne(root: Node, operation: Operation): Node {
       if (path === undefined) throw refused("add operation failed to decode path: missing value");
       const target = find(root, path);
       if (target === undefined) {
-        throw refused(`add operation does not apply: doc is missing path: "${path}": missing value`);
+        throw refused(
+          `add operation does not apply: doc is missing path: "${path}": missing value`,
+        );
       }
       addTo(target, thaw(value ?? null), `error in add for path: '${path}'`);
       return root;
     }
     case "remove": {
-      if (path === undefined) throw refused("remove operation failed to decode path: missing value");
+      if (path === undefined)
+        throw refused("remove operation failed to decode path: missing value");
       const target = find(root, path);
       if (target === undefined) {
-        throw refused(`remove operation does not apply: doc is missing path: "${path}": missing value`);
+        throw refused(
+          `remove operation does not apply: doc is missing path: "${path}": missing value`,
+        );
       }
       removeFrom(target, `error in remove for path: '${path}'`);
       return root;
@@ -95,7 +100,9 @@ function applyOne(root: Node, operation: Operation): Node {
 
 function replace(root: Node, path: string | undefined, value: Json | undefined): Node {
   if (path === undefined) {
-    throw refused("replace operation failed to decode path: operation missing path field: missing value");
+    throw refused(
+      "replace operation failed to decode path: operation missing path field: missing value",
+    );
   }
   if (path === "") {
     if (!isJsonObject(value) && !isJsonArray(value)) {
@@ -123,20 +130,28 @@ function replace(root: Node, path: string | undefined, value: Json | undefined):
 function transfer(root: Node, operation: Operation): Node {
   const { op, path, from } = operation;
   if (from === undefined) {
-    throw refused(`${op} operation failed to decode from: operation, missing from field: missing value`);
+    throw refused(
+      `${op} operation failed to decode from: operation, missing from field: missing value`,
+    );
   }
   const source = find(root, from);
   if (source === undefined) {
-    throw refused(`${op} operation does not apply: doc is missing from path: ${from}: missing value`);
+    throw refused(
+      `${op} operation does not apply: doc is missing from path: ${from}: missing value`,
+    );
   }
   const node = valueAt(source, `error in ${op} for path: '${source.key}'`);
   if (op === "move") removeFrom(source, `error in move for path: '${source.key}'`);
   if (path === undefined) {
-    throw refused(`${op} operation failed to decode path: operation missing path field: missing value`);
+    throw refused(
+      `${op} operation failed to decode path: operation missing path field: missing value`,
+    );
   }
   const target = find(root, path);
   if (target === undefined) {
-    throw refused(`${op} operation does not apply: doc is missing destination path: ${path}: missing value`);
+    throw refused(
+      `${op} operation does not apply: doc is missing destination path: ${path}: missing value`,
+    );
   }
   const moved = op === "move" ? (node ?? null) : thaw(freeze(node ?? null));
   addTo(target, moved, `error in ${op} for path: '${path}'`);
@@ -145,7 +160,9 @@ function transfer(root: Node, operation: Operation): Node {
 
 function test(root: Node, path: string | undefined, value: Json | undefined): void {
   if (path === undefined) {
-    throw refused("test operation failed to decode path: operation missing path field: missing value");
+    throw refused(
+      "test operation failed to decode path: operation missing path field: missing value",
+    );
   }
   let actual: Node | undefined = root;
   if (path !== "") {

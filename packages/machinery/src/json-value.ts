@@ -12,7 +12,9 @@ export function isJsonArray(value: Json | undefined): value is readonly Json[] {
 export function jsonEqual(a: Json | undefined, b: Json | undefined): boolean {
   if (a === b) return true;
   if (isJsonArray(a)) {
-    return isJsonArray(b) && a.length === b.length && a.every((item, index) => jsonEqual(item, b[index]));
+    return (
+      isJsonArray(b) && a.length === b.length && a.every((item, index) => jsonEqual(item, b[index]))
+    );
   }
   if (!isJsonObject(a) || !isJsonObject(b)) return false;
   const keys = new Set([...Object.keys(a), ...Object.keys(b)]);

@@ -49,7 +49,11 @@ export function scanLabelSelector(text: string): readonly LabelToken[] {
       position = token.next;
       continue;
     }
-    while (position < text.length && !isSymbol(text[position] ?? "") && !isSpace(text[position] ?? "")) {
+    while (
+      position < text.length &&
+      !isSymbol(text[position] ?? "") &&
+      !isSpace(text[position] ?? "")
+    ) {
       position += 1;
     }
     const word = text.slice(start, position);
@@ -60,7 +64,10 @@ export function scanLabelSelector(text: string): readonly LabelToken[] {
 }
 
 /** The longest run of symbol characters that is still a token; characters after it begin the next token. */
-function scanSymbol(text: string, start: number): { readonly token: LabelToken; readonly next: number } {
+function scanSymbol(
+  text: string,
+  start: number,
+): { readonly token: LabelToken; readonly next: number } {
   let last: LabelToken | undefined;
   let position = start;
   while (position < text.length && isSymbol(text[position] ?? "")) {

@@ -54,7 +54,10 @@ describe("label selector", () => {
     [",a", "found ',', expected: !, identifier, or 'end of string'"],
     ["a in (1", "unable to parse requirement: found '', expected: ',' or ')'"],
     ["a=1 b", "found 'b', expected: ',' or 'end of string'"],
-    ["a>x", `unable to parse requirement: values[0]: Invalid value: "x": for 'Gt', 'Lt' operators, the value must be an integer`],
+    [
+      "a>x",
+      `unable to parse requirement: values[0]: Invalid value: "x": for 'Gt', 'Lt' operators, the value must be an integer`,
+    ],
     ["!", "unable to parse requirement: found '', expected: identifier"],
   ];
   for (const [text, message] of wrong) {
@@ -64,8 +67,14 @@ describe("label selector", () => {
   }
 
   test("refuses keys and values that cannot be labels", () => {
-    assert.throws(() => parseLabelSelector("a/b/c=1"), /^MachineryError: unable to parse requirement: <nil>: Invalid value: "a\/b\/c": a qualified name must consist of/);
-    assert.throws(() => parseLabelSelector("a=b_"), /values\[0\]\[a\]: Invalid value: "b_": a valid label must be/);
+    assert.throws(
+      () => parseLabelSelector("a/b/c=1"),
+      /^MachineryError: unable to parse requirement: <nil>: Invalid value: "a\/b\/c": a qualified name must consist of/,
+    );
+    assert.throws(
+      () => parseLabelSelector("a=b_"),
+      /values\[0\]\[a\]: Invalid value: "b_": a valid label must be/,
+    );
     assert.throws(() => parseLabelSelector(`a=${"x".repeat(64)}`), /must be no more than 63 bytes/);
   });
 
@@ -99,41 +108,61 @@ describe("label selector", () => {
 
   const word = fc.stringMatching(/^[a-z0-9]([-a-z0-9_.]{0,6}[a-z0-9])?$/);
   const operator = fc.constantFrom<LabelOperator>("=", "!=", "in", "notin", "exists", "!");
-  const one = fc.tuple(word, operator, fc.uniqueArray(word, { minLength: 1, maxLength: 3 })).map(([key, kind, values]) => {
-    if (kind === "exists" || kind === "!") return requirement(key, kind, []);
-    return requirement(key, kind, kind === "in" || kind === "notin" ? values : values.slice(0, 1));
-  });
+  const one = fc
+    .tuple(word, operator, fc.uniqueArray(word, { minLength: 1, maxLength: 3 }))
+    .map(([key, kind, values]) => {
+      if (kind === "exists" || kind === "!") return requirement(key, kind, []);
+      return requirement(
+        key,
+        kind,
+        kind === "in" || kind === "notin" ? values : values.slice(0, 1),
+      );
+    });
 
   test("parses what it prints, and both match the same labels", () => {
     const labels = fc.dictionary(word, word);
     fc.assert(
       fc.property(fc.array(one, { maxLength: 4 }), labels, (requirements, given) => {
-        const matchers = requirements.map((entry) => parseLabelSelector(parseLabelSelector(textOf(entry)).toString()));
+        const matchers = requirements.map((entry) =>
+          parseLabelSelector(parseLabelSelector(textOf(entry)).toString()),
+        );
         const whole = parseLabelSelector(requirements.map((entry) => textOf(entry)).join(","));
         assert.equal(parseLabelSelector(whole.toString()).toString(), whole.toString());
-        assert.equal(whole.matches(given), matchers.every((matcher) => matcher.matches(given)));
+        assert.equal(
+          whole.matches(given),
+          matchers.every((matcher) => matcher.matches(given)),
+        );
       }),
     );
   });
 
   test("equals the map that it was made from", () => {
     fc.assert(
-      fc.property(fc.dictionary(word, word, { maxKeys: 3 }), fc.dictionary(word, word), (wanted, given) => {
-        const expected = Object.entries(wanted).every(([key, value]) => Object.hasOwn(given, key) && given[key] === value);
-        assert.equal(labelSelectorFromMap(wanted).matches(given), expected);
-      }),
+      fc.property(
+        fc.dictionary(word, word, { maxKeys: 3 }),
+        fc.dictionary(word, word),
+        (wanted, given) => {
+          const expected = Object.entries(wanted).every(
+            ([key, value]) => Object.hasOwn(given, key) && given[key] === value,
+          );
+          assert.equal(labelSelectorFromMap(wanted).matches(given), expected);
+        },
+      ),
     );
   });
 
   test("never fails other than by its own error", () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom(..."ab1 ,()=!<>in\t/.-_") }), (text) => {
-        try {
-          parseLabelSelector(text);
-        } catch (error) {
-          assert.equal((error as { code?: string }).code, "badValue");
-        }
-      }),
+      fc.property(
+        fc.string({ unit: fc.constantFrom(...Array.from("ab1 ,()=!<>in\t/.-_")) }),
+        (text) => {
+          try {
+            parseLabelSelector(text);
+          } catch (error) {
+            assert.equal((error as { code?: string }).code, "badValue");
+          }
+        },
+      ),
     );
   });
 });
@@ -141,5 +170,7 @@ describe("label selector", () => {
 function textOf({ key, operator, values }: ReturnType<typeof requirement>): string {
   if (operator === "exists") return key;
   if (operator === "!") return `!${key}`;
-  return operator === "in" || operator === "notin" ? `${key} ${operator} (${values.join(",")})` : `${key}${operator}${values[0] ?? ""}`;
+  return operator === "in" || operator === "notin"
+    ? `${key} ${operator} (${values.join(",")})`
+    : `${key}${operator}${values[0] ?? ""}`;
 }

@@ -62,34 +62,49 @@ export function labelSelectorFrom(selector: LabelSelector | undefined | null): L
 
 /** From a plain map (Service and ReplicationController selectors, node selectors): all labels must be equal. */
 export function labelSelectorFromMap(labels: Labels): LabelMatcher {
-  return matcherOf(Object.entries(labels).map(([key, value]) => ({ key, operator: "=", values: [value] })));
+  return matcherOf(
+    Object.entries(labels).map(([key, value]) => ({ key, operator: "=", values: [value] })),
+  );
 }
 
 /** Checks one requirement as upstream's NewRequirement does and brings its values into order. */
-export function requirement(key: string, operator: LabelOperator, values: readonly string[]): LabelRequirement {
+export function requirement(
+  key: string,
+  operator: LabelOperator,
+  values: readonly string[],
+): LabelRequirement {
   checkKey(key, "key");
   if ((operator === "in" || operator === "notin") && values.length === 0) {
     throw bad(`values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty`);
   }
   if ((operator === "=" || operator === "==" || operator === "!=") && values.length !== 1) {
-    throw bad(`values: Invalid value: ${JSON.stringify(values)}: exact-match compatibility requires one single value`);
+    throw bad(
+      `values: Invalid value: ${JSON.stringify(values)}: exact-match compatibility requires one single value`,
+    );
   }
   if ((operator === "exists" || operator === "!") && values.length !== 0) {
-    throw bad(`values: Invalid value: ${JSON.stringify(values)}: values set must be empty for exists and does not exist`);
+    throw bad(
+      `values: Invalid value: ${JSON.stringify(values)}: values set must be empty for exists and does not exist`,
+    );
   }
   if (operator === "gt" || operator === "lt") {
     if (values.length !== 1) {
-      throw bad(`values: Invalid value: ${JSON.stringify(values)}: for 'Gt', 'Lt' operators, exactly one value is required`);
+      throw bad(
+        `values: Invalid value: ${JSON.stringify(values)}: for 'Gt', 'Lt' operators, exactly one value is required`,
+      );
     }
     values.forEach((value, index) => {
       if (toInteger(value) === undefined) {
-        throw bad(`values[${index}]: Invalid value: ${goQuote(value)}: for 'Gt', 'Lt' operators, the value must be an integer`);
+        throw bad(
+          `values[${index}]: Invalid value: ${goQuote(value)}: for 'Gt', 'Lt' operators, the value must be an integer`,
+        );
       }
     });
   }
   values.forEach((value, index) => {
     const errors = labelValueErrors(value);
-    if (errors.length > 0) throw bad(`values[${index}][${key}]: Invalid value: ${goQuote(value)}: ${errors.join("; ")}`);
+    if (errors.length > 0)
+      throw bad(`values[${index}][${key}]: Invalid value: ${goQuote(value)}: ${errors.join("; ")}`);
   });
   return { key, operator, values: [...new Set(values)].sort() };
 }
@@ -174,7 +189,9 @@ function parseRequirements(tokens: readonly LabelToken[]): LabelRequirement[] {
   /** `in` and `notin` are words of their own only where an operator is expected. */
   const peek = (): LabelToken => {
     const token = tokens[position] ?? { kind: "end", text: "" };
-    return token.kind === "in" || token.kind === "notin" ? { kind: "identifier", text: token.text } : token;
+    return token.kind === "in" || token.kind === "notin"
+      ? { kind: "identifier", text: token.text }
+      : token;
   };
   const take = (): LabelToken => {
     const token = peek();
@@ -246,7 +263,9 @@ function parseRequirements(tokens: readonly LabelToken[]): LabelRequirement[] {
       requirements.push(parseOne());
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      throw new MachineryError("badValue", `unable to parse requirement: ${text}`, { cause: error });
+      throw new MachineryError("badValue", `unable to parse requirement: ${text}`, {
+        cause: error,
+      });
     }
     const separator = take();
     if (separator.kind === "end") return requirements;

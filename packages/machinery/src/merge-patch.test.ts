@@ -17,7 +17,11 @@ describe("merge patch", () => {
     [{ a: "c" }, { a: ["b"] }, { a: ["b"] }],
     [{ a: { b: "c" } }, { a: { b: "d", c: null } }, { a: { b: "d" } }],
     [{ a: [{ b: "c" }] }, { a: [1] }, { a: [1] }],
-    [["a", "b"], ["c", "d"], ["c", "d"]],
+    [
+      ["a", "b"],
+      ["c", "d"],
+      ["c", "d"],
+    ],
     [{ a: "b" }, ["c"], ["c"]],
     [{ a: "foo" }, null, null],
     [{ a: "foo" }, "bar", "bar"],
@@ -31,12 +35,18 @@ describe("merge patch", () => {
     });
   }
 
-  const leaf = fc.oneof(fc.string(), fc.integer(), fc.boolean(), fc.array(fc.integer()));
+  const leaf: fc.Arbitrary<Json> = fc.oneof(
+    fc.string(),
+    fc.integer(),
+    fc.boolean(),
+    fc.array(fc.integer()),
+  );
   const key = fc.constantFrom("a", "b", "c", "__proto__");
-  const { object } = fc.letrec<{ object: JsonObject; value: Json }>((tie) => ({
-    object: fc.dictionary(key, tie("value"), { maxKeys: 4, depthSize: "small" }).map((value) => ({ ...value })),
-    value: fc.oneof({ depthSize: "small" }, leaf, tie("object")) as fc.Arbitrary<Json>,
-  }));
+  const objectOf = (value: fc.Arbitrary<Json>): fc.Arbitrary<JsonObject> =>
+    fc.dictionary(key, value, { maxKeys: 4 }).map((entries) => ({ ...entries }));
+  const inner: fc.Arbitrary<Json> = objectOf(leaf);
+  const middle: fc.Arbitrary<Json> = objectOf(fc.oneof(leaf, inner));
+  const object = objectOf(fc.oneof(leaf, middle));
 
   test("turns one object into another with the patch made for it", () => {
     fc.assert(

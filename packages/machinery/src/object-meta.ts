@@ -58,7 +58,9 @@ export function hasFinalizer(object: KubeObject, finalizer: string): boolean {
 
 export function withFinalizer(metadata: ObjectMeta, finalizer: string): ObjectMeta {
   const present = metadata.finalizers ?? [];
-  return present.includes(finalizer) ? metadata : { ...metadata, finalizers: [...present, finalizer] };
+  return present.includes(finalizer)
+    ? metadata
+    : { ...metadata, finalizers: [...present, finalizer] };
 }
 
 export function withoutFinalizer(metadata: ObjectMeta, finalizer: string): ObjectMeta {
@@ -67,7 +69,10 @@ export function withoutFinalizer(metadata: ObjectMeta, finalizer: string): Objec
 }
 
 /** `patch` over the labels; a value of null removes the label. */
-export function withLabels(metadata: ObjectMeta, patch: Readonly<Record<string, string | null>>): ObjectMeta {
+export function withLabels(
+  metadata: ObjectMeta,
+  patch: Readonly<Record<string, string | null>>,
+): ObjectMeta {
   return { ...metadata, labels: overlay(metadata.labels, patch) };
 }
 
@@ -97,7 +102,8 @@ export function withCondition<T extends ConditionLike>(
   const present = conditions ?? [];
   const index = present.findIndex((condition) => condition.type === next.type);
   const old = present[index];
-  if (old === undefined) return [...present, { ...next, lastTransitionTime: next.lastTransitionTime ?? now }];
+  if (old === undefined)
+    return [...present, { ...next, lastTransitionTime: next.lastTransitionTime ?? now }];
   const lastTransitionTime = old.status === next.status ? (old.lastTransitionTime ?? now) : now;
   const merged = { ...old, ...next, lastTransitionTime };
   const same = JSON.stringify(merged) === JSON.stringify(old);

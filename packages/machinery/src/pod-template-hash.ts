@@ -1,3 +1,4 @@
+import { canonicalJson } from "./canonical-json.ts";
 import { safeEncode } from "./names.ts";
 import type { Json } from "./meta.ts";
 
@@ -6,20 +7,10 @@ import type { Json } from "./meta.ts";
  * their keys, different after a collision when `collisionCount` is raised.
  */
 export function hashPodTemplate(template: Json, collisionCount?: number): string {
-  const hash = fnv32a(canonicalJson(template) + (collisionCount === undefined ? "" : `\n${collisionCount}`));
+  const hash = fnv32a(
+    canonicalJson(template) + (collisionCount === undefined ? "" : `\n${collisionCount}`),
+  );
   return safeEncode(String(hash));
-}
-
-/** JSON with sorted keys and without absent values. */
-export function canonicalJson(value: Json | undefined): string {
-  if (Array.isArray(value)) return `[${value.map((item: Json) => canonicalJson(item)).join(",")}]`;
-  if (typeof value === "object" && value !== null) {
-    const entries = Object.entries(value)
-      .filter(([, item]) => item !== undefined)
-      .sort(([a], [b]) => (a < b ? -1 : 1));
-    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`;
-  }
-  return JSON.stringify(value ?? null);
 }
 
 function fnv32a(text: string): number {

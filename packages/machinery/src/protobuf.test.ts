@@ -32,9 +32,18 @@ describe("protobuf codec", () => {
   test("writes the documented bytes", () => {
     // The examples of the public encoding guide: 150 as field 2 of type varint, "testing" as field 1.
     assert.deepEqual(codec.encode("Small", { number: 150 }), Buffer.from("109601", "hex"));
-    assert.deepEqual(codec.encode("Everything", { text: "testing" }), Buffer.from("0a0774657374696e67", "hex"));
-    assert.deepEqual(codec.encode("Everything", { list: [3n, 270n, 86942n] }), Buffer.from("2206038e029ea705", "hex"));
-    assert.deepEqual(codec.encode("Everything", { number: -2 }), Buffer.from("10feffffffffffffffff01", "hex"));
+    assert.deepEqual(
+      codec.encode("Everything", { text: "testing" }),
+      Buffer.from("0a0774657374696e67", "hex"),
+    );
+    assert.deepEqual(
+      codec.encode("Everything", { list: [3n, 270n, 86942n] }),
+      Buffer.from("2206038e029ea705", "hex"),
+    );
+    assert.deepEqual(
+      codec.encode("Everything", { number: -2 }),
+      Buffer.from("10feffffffffffffffff01", "hex"),
+    );
   });
 
   test("decodes what it encoded", () => {
@@ -57,9 +66,16 @@ describe("protobuf codec", () => {
   });
 
   test("skips fields that it does not know and takes unpacked numbers", () => {
-    const bytes = codec.encode("Everything", { text: "x", number: 5, ratio: 1.5, labels: { a: "b" } });
+    const bytes = codec.encode("Everything", {
+      text: "x",
+      number: 5,
+      ratio: 1.5,
+      labels: { a: "b" },
+    });
     assert.deepEqual(codec.decode("Small", bytes), { number: 5 });
-    assert.deepEqual(codec.decode("Everything", Buffer.from("20012002", "hex")), { list: [1n, 2n] });
+    assert.deepEqual(codec.decode("Everything", Buffer.from("20012002", "hex")), {
+      list: [1n, 2n],
+    });
   });
 
   test("keeps the number of an unknown enum value", () => {
@@ -74,7 +90,12 @@ describe("protobuf codec", () => {
 
   test("gives numbers instead of bigints when asked, and refuses unsafe ones", () => {
     const numbers = createProtobufCodec({ ...table, int64: "number" });
-    assert.deepEqual(numbers.decode("Everything", numbers.encode("Everything", { big: 7 })), { big: 7 });
-    assert.throws(() => numbers.decode("Everything", codec.encode("Everything", { big: 2n ** 60n })), MachineryError);
+    assert.deepEqual(numbers.decode("Everything", numbers.encode("Everything", { big: 7 })), {
+      big: 7,
+    });
+    assert.throws(
+      () => numbers.decode("Everything", codec.encode("Everything", { big: 2n ** 60n })),
+      MachineryError,
+    );
   });
 });

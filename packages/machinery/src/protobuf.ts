@@ -1,4 +1,5 @@
 import { MachineryError } from "./machinery-error.ts";
+import { scalarOf, type Scalar } from "./protobuf-scalars.ts";
 import { ProtobufReader, ProtobufWriter, wireTypes } from "./protobuf-wire.ts";
 
 /**
@@ -43,13 +44,6 @@ export interface ProtobufCodec {
 /** Nesting of messages; deeper input is refused. */
 const depthMax = 100;
 
-interface Scalar {
-  readonly wireType: number;
-  readonly zero: ProtobufValue;
-  write(writer: ProtobufWriter, value: ProtobufValue): void;
-  read(reader: ProtobufReader): ProtobufValue;
-}
-
 interface CompiledField {
   readonly name: string;
   readonly number: number;
@@ -73,7 +67,9 @@ export function createProtobufCodec(table: ProtobufTable): ProtobufCodec {
     if (known !== undefined) return known;
     const source = Object.hasOwn(table.messages, name) ? table.messages[name] : undefined;
     if (source === undefined) throw new Error(`the protobuf table has no message ${name}`);
-    const fields = Object.entries(source).map(([field, entry]) => compileField(table, field, entry));
+    const fields = Object.entries(source).map(([field, entry]) =>
+      compileField(table, field, entry),
+    );
     const message = { fields, byNumber: new Map(fields.map((field) => [field.number, field])) };
     compiled.set(name, message);
     return message;
@@ -88,7 +84,11 @@ export function createProtobufCodec(table: ProtobufTable): ProtobufCodec {
     return writer.finish();
   };
 
-  const writeField = (writer: ProtobufWriter, field: CompiledField, content: ProtobufValue): void => {
+  const writeField = (
+    writer: ProtobufWriter,
+    field: CompiledField,
+    content: ProtobufValue,
+  ): void => {
     if (field.kind === "map") {
       for (const [key, item] of Object.entries(content as ProtobufObject)) {
         if (item === undefined) continue;
@@ -105,9 +105,14 @@ export function createProtobufCodec(table: ProtobufTable): ProtobufCodec {
     }
   };
 
-  const writeList = (writer: ProtobufWriter, field: CompiledField, items: readonly ProtobufValue[]): void => {
+  const writeList = (
+    writer: ProtobufWriter,
+    field: CompiledField,
+    items: readonly ProtobufValue[],
+  ): void => {
     const { scalar } = field;
-    const isPacked = table.syntax === "proto3" && scalar !== undefined && scalar.wireType !== wireTypes.bytes;
+    const isPacked =
+      table.syntax === "proto3" && scalar !== undefined && scalar.wireType !== wireTypes.bytes;
     if (!isPacked) {
       for (const item of items) writeOne(writer, field.number, scalar, field.message, item);
       return;
@@ -181,7 +186,11 @@ export function createProtobufCodec(table: ProtobufTable): ProtobufCodec {
     const list = (values.get(field.name) ?? []) as ProtobufValue[];
     values.set(field.name, list);
     const { scalar } = field;
-    if (scalar !== undefined && wireType === wireTypes.bytes && scalar.wireType !== wireTypes.bytes) {
+    if (
+      scalar !== undefined &&
+      wireType === wireTypes.bytes &&
+      scalar.wireType !== wireTypes.bytes
+    ) {
       const packed = new ProtobufReader(reader.bytes());
       while (!packed.done) list.push(scalar.read(packed));
     } else {
@@ -200,17 +209,25 @@ export function createProtobufCodec(table: ProtobufTable): ProtobufCodec {
     return decode(messageOf(field.message ?? ""), reader.bytes(), depth + 1);
   };
 
-  const readEntry = (bytes: Uint8Array, field: CompiledField, depth: number): [string, ProtobufValue] => {
+  const readEntry = (
+    bytes: Uint8Array,
+    field: CompiledField,
+    depth: number,
+  ): [string, ProtobufValue] => {
     const reader = new ProtobufReader(bytes);
     let key: ProtobufValue = field.key?.zero ?? "";
     let item: ProtobufValue | undefined = field.scalar?.zero;
     while (!reader.done) {
       const { number, wireType } = reader.tag();
-      if (number === 1 && field.key !== undefined && wireType === field.key.wireType) key = field.key.read(reader);
+      if (number === 1 && field.key !== undefined && wireType === field.key.wireType)
+        key = field.key.read(reader);
       else if (number === 2) item = readOne(reader, field, wireType, depth);
       else reader.skip(wireType);
     }
-    return [String(key), item ?? decode(messageOf(field.message ?? ""), new Uint8Array(0), depth + 1)];
+    return [
+      String(key),
+      item ?? decode(messageOf(field.message ?? ""), new Uint8Array(0), depth + 1),
+    ];
   };
 
   return {
@@ -236,7 +253,10 @@ function compileField(table: ProtobufTable, name: string, entry: ProtobufField):
 
 function checkWireType(field: CompiledField, actual: number, expected: number): void {
   if (actual === expected) return;
-  throw new MachineryError("badMessage", `the protobuf field ${field.name} has wire type ${actual}, not ${expected}`);
+  throw new MachineryError(
+    "badMessage",
+    `the protobuf field ${field.name} has wire type ${actual}, not ${expected}`,
+  );
 }
 
 function keyFromText(scalar: Scalar | undefined, key: string): ProtobufValue {
@@ -244,147 +264,3 @@ function keyFromText(scalar: Scalar | undefined, key: string): ProtobufValue {
   if (typeof scalar.zero === "boolean") return key === "true";
   return typeof scalar.zero === "bigint" ? BigInt(key) : Number(key);
 }
-
-function scalarOf(table: ProtobufTable, type: string): Scalar | undefined {
-  const enumeration = table.enums?.[type];
-  if (enumeration !== undefined) return enumScalar(type, enumeration, table.syntax);
-  const scalar = Object.hasOwn(scalars, type) ? scalars[type] : undefined;
-  if (table.int64 !== "number" || typeof scalar?.zero !== "bigint") return scalar;
-  return { ...scalar, zero: 0, read: (reader) => safeNumber(scalar.read(reader)) };
-}
-
-function enumScalar(
-  type: string,
-  numbers: Readonly<Record<string, number>>,
-  syntax: ProtobufTable["syntax"],
-): Scalar {
-  const names = new Map(Object.entries(numbers).map(([name, number]) => [number, name]));
-  return {
-    wireType: wireTypes.varint,
-    zero: syntax === "proto3" ? (names.get(0) ?? 0) : 0,
-    write(writer, value) {
-      const number = typeof value === "string" ? numbers[value] : value;
-      if (number === undefined) throw new Error(`the protobuf enum ${type} has no value ${String(value)}`);
-      writer.varint(toBigInt(number));
-    },
-    read(reader) {
-      const number = Number(BigInt.asIntN(32, reader.varint()));
-      return names.get(number) ?? number;
-    },
-  };
-}
-
-function toBigInt(value: ProtobufValue): bigint {
-  return typeof value === "bigint" ? value : BigInt(value as number);
-}
-
-function safeNumber(value: ProtobufValue): number {
-  const number = Number(value);
-  if (!Number.isSafeInteger(number)) {
-    throw new MachineryError("badMessage", `the protobuf integer ${String(value)} exceeds 2^53`);
-  }
-  return number;
-}
-
-function zigzag(value: bigint): bigint {
-  return value >= 0n ? value << 1n : (-value << 1n) - 1n;
-}
-
-function unzigzag(value: bigint): bigint {
-  return (value & 1n) === 0n ? value >> 1n : -((value + 1n) >> 1n);
-}
-
-const { varint, fixed32, fixed64, bytes } = wireTypes;
-
-const scalars: Readonly<Record<string, Scalar>> = {
-  bool: {
-    wireType: varint,
-    zero: false,
-    write: (writer, value) => writer.uint32(value === true ? 1 : 0),
-    read: (reader) => reader.varint() !== 0n,
-  },
-  int32: {
-    wireType: varint,
-    zero: 0,
-    write: (writer, value) => writer.varint(toBigInt(value)),
-    read: (reader) => Number(BigInt.asIntN(32, reader.varint())),
-  },
-  uint32: {
-    wireType: varint,
-    zero: 0,
-    write: (writer, value) => writer.uint32(Number(value)),
-    read: (reader) => Number(BigInt.asUintN(32, reader.varint())),
-  },
-  sint32: {
-    wireType: varint,
-    zero: 0,
-    write: (writer, value) => writer.varint(zigzag(toBigInt(value))),
-    read: (reader) => Number(unzigzag(reader.varint())),
-  },
-  int64: {
-    wireType: varint,
-    zero: 0n,
-    write: (writer, value) => writer.varint(toBigInt(value)),
-    read: (reader) => BigInt.asIntN(64, reader.varint()),
-  },
-  uint64: {
-    wireType: varint,
-    zero: 0n,
-    write: (writer, value) => writer.varint(toBigInt(value)),
-    read: (reader) => reader.varint(),
-  },
-  sint64: {
-    wireType: varint,
-    zero: 0n,
-    write: (writer, value) => writer.varint(zigzag(toBigInt(value))),
-    read: (reader) => unzigzag(reader.varint()),
-  },
-  fixed32: {
-    wireType: fixed32,
-    zero: 0,
-    write: (writer, value) => writer.fixed32(Number(value)),
-    read: (reader) => reader.fixed32(),
-  },
-  sfixed32: {
-    wireType: fixed32,
-    zero: 0,
-    write: (writer, value) => writer.fixed32(Number(value)),
-    read: (reader) => reader.fixed32() | 0,
-  },
-  fixed64: {
-    wireType: fixed64,
-    zero: 0n,
-    write: (writer, value) => writer.fixed64(toBigInt(value)),
-    read: (reader) => reader.fixed64(),
-  },
-  sfixed64: {
-    wireType: fixed64,
-    zero: 0n,
-    write: (writer, value) => writer.fixed64(toBigInt(value)),
-    read: (reader) => BigInt.asIntN(64, reader.fixed64()),
-  },
-  double: {
-    wireType: fixed64,
-    zero: 0,
-    write: (writer, value) => writer.double(Number(value)),
-    read: (reader) => reader.double(),
-  },
-  float: {
-    wireType: fixed32,
-    zero: 0,
-    write: (writer, value) => writer.float(Number(value)),
-    read: (reader) => reader.float(),
-  },
-  string: {
-    wireType: bytes,
-    zero: "",
-    write: (writer, value) => writer.string(String(value)),
-    read: (reader) => reader.string(),
-  },
-  bytes: {
-    wireType: bytes,
-    zero: Buffer.alloc(0),
-    write: (writer, value) => writer.bytes(value as Uint8Array),
-    read: (reader) => reader.bytes(),
-  },
-};

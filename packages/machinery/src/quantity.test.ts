@@ -67,12 +67,17 @@ describe("quantity", () => {
   }
 
   test("refuses what upstream refuses, with its texts", () => {
-    const format = /^quantities must match the regular expression '\^\(\[\+-\]\?\[0-9\.\]\+\)\(\[eEinumkKMGTP\]\*\[-\+\]\?\[0-9\]\*\)\$'$/;
+    const format =
+      /^quantities must match the regular expression '\^\(\[\+-\]\?\[0-9\.\]\+\)\(\[eEinumkKMGTP\]\*\[-\+\]\?\[0-9\]\*\)\$'$/;
     for (const text of ["", "x", "1 ", " 1", ".", "--1", "1.2.3", "1Gi ", "Mi", "0x10"]) {
       assert.throws(() => parseQuantity(text), { code: "badValue", message: format }, text);
     }
     for (const text of ["1i", "1kk", "1ki", "1ee3", "1Gi3"]) {
-      assert.throws(() => parseQuantity(text), { code: "badValue", message: "unable to parse quantity's suffix" }, text);
+      assert.throws(
+        () => parseQuantity(text),
+        { code: "badValue", message: "unable to parse quantity's suffix" },
+        text,
+      );
     }
     assert.equal(isQuantity("1"), true);
     assert.equal(isQuantity("one"), false);

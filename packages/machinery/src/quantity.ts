@@ -42,7 +42,9 @@ const decimalSuffixes = new Map([
   ["P", 15],
   ["E", 18],
 ]);
-const suffixOfExponent = new Map([...decimalSuffixes].map(([suffix, exponent]) => [exponent, suffix]));
+const suffixOfExponent = new Map(
+  [...decimalSuffixes].map(([suffix, exponent]) => [exponent, suffix]),
+);
 
 /** Parses what manifests hold: "500m", "1.5Gi", "1e3", or a bare number. Errors carry upstream's texts (code `badValue`). */
 export function parseQuantity(value: string | number): Quantity {
@@ -84,7 +86,8 @@ export function formatQuantity(quantity: Quantity): string {
   if (nanos === 0n) return "0";
   const isWhole = nanos % nano === 0n;
   const whole = nanos / nano;
-  if (format === "BinarySI" && isWhole && (whole >= 1024n || whole <= -1024n)) return formatBinary(whole);
+  if (format === "BinarySI" && isWhole && (whole >= 1024n || whole <= -1024n))
+    return formatBinary(whole);
   return formatDecimal(nanos, format);
 }
 
@@ -118,12 +121,18 @@ export function quantityMilliValue(quantity: Quantity): number {
 }
 
 /** `value` must be an integer. */
-export function quantityFromValue(value: number | bigint, format: QuantityFormat = "DecimalSI"): Quantity {
+export function quantityFromValue(
+  value: number | bigint,
+  format: QuantityFormat = "DecimalSI",
+): Quantity {
   return { nanos: BigInt(value) * nano, format };
 }
 
 /** `milli` must be an integer: 1500 is "1500m". */
-export function quantityFromMilli(milli: number | bigint, format: QuantityFormat = "DecimalSI"): Quantity {
+export function quantityFromMilli(
+  milli: number | bigint,
+  format: QuantityFormat = "DecimalSI",
+): Quantity {
   return { nanos: BigInt(milli) * 1_000_000n, format };
 }
 
@@ -144,7 +153,8 @@ function parseSuffix(letters: string, exponentText: string): Suffix {
   const shift = binarySuffixes.get(letters);
   if (shift !== undefined && exponentText === "") return { format: "BinarySI", exponent: 0, shift };
   const exponent = decimalSuffixes.get(letters);
-  if (exponent !== undefined && exponentText === "") return { format: "DecimalSI", exponent, shift: 0n };
+  if (exponent !== undefined && exponentText === "")
+    return { format: "DecimalSI", exponent, shift: 0n };
   if ((letters === "e" || letters === "E") && /^[+-]?[0-9]+$/.test(exponentText)) {
     return { format: "DecimalExponent", exponent: Number(exponentText), shift: 0n };
   }
@@ -180,7 +190,8 @@ function formatDecimal(nanos: bigint, format: QuantityFormat): string {
     mantissa /= 1000n;
     exponent += 3;
   }
-  if (format === "DecimalExponent") return exponent === 0 ? String(mantissa) : `${mantissa}e${exponent}`;
+  if (format === "DecimalExponent")
+    return exponent === 0 ? String(mantissa) : `${mantissa}e${exponent}`;
   return `${mantissa}${suffixOfExponent.get(exponent) ?? ""}`;
 }
 

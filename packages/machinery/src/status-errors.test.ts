@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { fieldInvalid, fieldNotSupported, fieldRequired, fieldTooLong } from "./field-error.ts";
 import { MachineryError } from "./machinery-error.ts";
-import { ApiError } from "./status.ts";
+import type { ApiError } from "./status.ts";
 import {
   isAlreadyExists,
   isApiError,
@@ -54,8 +54,18 @@ describe("status errors", () => {
     [newUnauthorized(), 401, "Unauthorized", "not authorized"],
     [newUnauthorized("Unauthorized"), 401, "Unauthorized", "Unauthorized"],
     [newBadRequest("why"), 400, "BadRequest", "why"],
-    [newExpired("too old resource version: 1 (5)"), 410, "Expired", "too old resource version: 1 (5)"],
-    [newMethodNotSupported(pods, "patch"), 405, "MethodNotAllowed", 'patch is not supported on resources of kind "pods"'],
+    [
+      newExpired("too old resource version: 1 (5)"),
+      410,
+      "Expired",
+      "too old resource version: 1 (5)",
+    ],
+    [
+      newMethodNotSupported(pods, "patch"),
+      405,
+      "MethodNotAllowed",
+      'patch is not supported on resources of kind "pods"',
+    ],
     [newInternal("boom"), 500, "InternalError", "Internal error occurred: boom"],
     [newTimeout("late", 1), 504, "Timeout", "Timeout: late"],
     [newTooManyRequests("slow down", 1), 429, "TooManyRequests", "slow down"],
@@ -112,7 +122,10 @@ describe("status errors", () => {
     assert.equal(fieldInvalid("a", "b c", "bad").message, 'Invalid value: "b c": bad');
     assert.equal(fieldInvalid("a", { x: [1] }, "bad").message, 'Invalid value: {"x":[1]}: bad');
     assert.equal(fieldInvalid("a", null, "bad").message, "Invalid value: null: bad");
-    assert.equal(fieldNotSupported("a", "z", ["x", "y"]).message, 'Unsupported value: "z": supported values: "x", "y"');
+    assert.equal(
+      fieldNotSupported("a", "z", ["x", "y"]).message,
+      'Unsupported value: "z": supported values: "x", "y"',
+    );
     assert.equal(fieldTooLong("a", 128).message, "Too long: may not be more than 128 bytes");
   });
 

@@ -28,7 +28,10 @@ export function newGenerateNameConflict(
   retryAfterSeconds: number,
 ): ApiError {
   const message = `${qualified(resource)} ${goQuote(name)} already exists, the server was not able to generate a unique name for the object`;
-  return failure(409, "AlreadyExists", message, { ...detailsOf(resource, name), retryAfterSeconds });
+  return failure(409, "AlreadyExists", message, {
+    ...detailsOf(resource, name),
+    retryAfterSeconds,
+  });
 }
 
 export function newUnauthorized(message = ""): ApiError {
@@ -42,7 +45,11 @@ export function newForbidden(resource: GroupResource, name: string, why: string)
   return failure(403, "Forbidden", message, detailsOf(resource, name));
 }
 
-export function newConflict(resource: GroupResource, name: string, why = modifiedMessage): ApiError {
+export function newConflict(
+  resource: GroupResource,
+  name: string,
+  why = modifiedMessage,
+): ApiError {
   const message = `Operation cannot be fulfilled on ${qualified(resource)} ${goQuote(name)}: ${why}`;
   return failure(409, "Conflict", message, detailsOf(resource, name));
 }
@@ -61,7 +68,11 @@ export function newExpired(message: string): ApiError {
   return failure(410, "Expired", message);
 }
 
-export function newInvalid(kind: GroupKind, name: string, causes: readonly StatusCause[]): ApiError {
+export function newInvalid(
+  kind: GroupKind,
+  name: string,
+  causes: readonly StatusCause[],
+): ApiError {
   const head = `${kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`} ${goQuote(name)} is invalid`;
   const texts = [...new Set(causes.map((cause) => `${cause.field ?? ""}: ${cause.message ?? ""}`))];
   const tail = texts.length > 1 ? `[${texts.join(", ")}]` : texts[0];
@@ -104,7 +115,9 @@ export function newServerTimeout(
 }
 
 export function newInternal(message: string): ApiError {
-  return failure(500, "InternalError", `Internal error occurred: ${message}`, { causes: [{ message }] });
+  return failure(500, "InternalError", `Internal error occurred: ${message}`, {
+    causes: [{ message }],
+  });
 }
 
 export function newTimeout(message: string, retryAfterSeconds: number): ApiError {
@@ -144,7 +157,8 @@ export function newUnknownResource(): ApiError {
 /** A failure that upstream answers without a reason of its own (generic server response), by HTTP status code. */
 export function newGenericFailure(code: number, serverMessage = ""): ApiError {
   const known = generic[code];
-  if (known !== undefined) return failure(code, known[0], known[1] === "" ? serverMessage : known[1], {});
+  if (known !== undefined)
+    return failure(code, known[0], known[1] === "" ? serverMessage : known[1], {});
   if (code >= 500) {
     const message = `an error on the server (${goQuote(serverMessage)}) has prevented the request from succeeding`;
     return failure(code, "InternalError", message, {});
@@ -175,11 +189,17 @@ export function isApiError(error: unknown, reason?: StatusReason): error is ApiE
 }
 
 export function isNotFound(error: unknown): error is ApiError {
-  return error instanceof ApiError && (error.reason === "NotFound" || (error.reason === "" && error.code === 404));
+  return (
+    error instanceof ApiError &&
+    (error.reason === "NotFound" || (error.reason === "" && error.code === 404))
+  );
 }
 
 export function isConflict(error: unknown): error is ApiError {
-  return error instanceof ApiError && (error.reason === "Conflict" || (error.reason === "" && error.code === 409));
+  return (
+    error instanceof ApiError &&
+    (error.reason === "Conflict" || (error.reason === "" && error.code === 409))
+  );
 }
 
 export function isAlreadyExists(error: unknown): error is ApiError {
@@ -188,7 +208,10 @@ export function isAlreadyExists(error: unknown): error is ApiError {
 
 /** True for both forms of 410: the watch or the continue token is too old. */
 export function isExpired(error: unknown): error is ApiError {
-  return error instanceof ApiError && (error.reason === "Expired" || error.reason === "Gone" || error.code === 410);
+  return (
+    error instanceof ApiError &&
+    (error.reason === "Expired" || error.reason === "Gone" || error.code === 410)
+  );
 }
 
 /** `pods`, `deployments.apps`. */
@@ -207,11 +230,17 @@ const generic: Readonly<Record<number, readonly [StatusReason, string]>> = {
   403: ["Forbidden", ""],
   404: ["NotFound", "the server could not find the requested resource"],
   405: ["MethodNotAllowed", "the server does not allow this method on the requested resource"],
-  406: ["NotAcceptable", "the server was unable to respond with a content type that the client supports"],
+  406: [
+    "NotAcceptable",
+    "the server was unable to respond with a content type that the client supports",
+  ],
   409: ["Conflict", "the server reported a conflict"],
   415: ["UnsupportedMediaType", ""],
   422: ["Invalid", "the server rejected our request due to an error in our request"],
-  429: ["TooManyRequests", "the server has received too many requests and has asked us to try again later"],
+  429: [
+    "TooManyRequests",
+    "the server has received too many requests and has asked us to try again later",
+  ],
   503: ["ServiceUnavailable", "the server is currently unable to handle the request"],
   504: [
     "Timeout",
@@ -219,7 +248,12 @@ const generic: Readonly<Record<number, readonly [StatusReason, string]>> = {
   ],
 };
 
-function failure(code: number, reason: StatusReason, message: string, details?: StatusDetails): ApiError {
+function failure(
+  code: number,
+  reason: StatusReason,
+  message: string,
+  details?: StatusDetails,
+): ApiError {
   return new ApiError({
     kind: "Status",
     apiVersion: "v1",

@@ -1,3 +1,4 @@
+import { canonicalJson } from "./canonical-json.ts";
 import { goValue } from "./go-format.ts";
 import { isJsonArray, isJsonObject, jsonEntries, jsonEqual } from "./json-value.ts";
 import { MachineryError } from "./machinery-error.ts";
@@ -43,7 +44,11 @@ export function applyStrategicMergePatch(
   return mergeMap(original, patch, schema);
 }
 
-function mergeMap(original: JsonObject, patch: JsonObject, schema: PatchSchema | undefined): JsonObject {
+function mergeMap(
+  original: JsonObject,
+  patch: JsonObject,
+  schema: PatchSchema | undefined,
+): JsonObject {
   const patchDraft: Draft = new Map(jsonEntries(patch));
   const directive = patchDraft.get(directiveKey);
   if (directive !== undefined) {
@@ -61,7 +66,12 @@ function mergeMap(original: JsonObject, patch: JsonObject, schema: PatchSchema |
   return Object.fromEntries(draft);
 }
 
-function mergeKey(draft: Draft, patchKey: string, value: Json, schema: PatchSchema | undefined): void {
+function mergeKey(
+  draft: Draft,
+  patchKey: string,
+  value: Json,
+  schema: PatchSchema | undefined,
+): void {
   const isDeleteList = patchKey.startsWith(deleteFromPrefix);
   const key = isDeleteList ? directiveTarget(patchKey, deleteFromPrefix) : patchKey;
   if (value === null) {
@@ -142,12 +152,19 @@ function mergeItems(
   schema: PatchSchema | undefined,
 ): readonly Json[] {
   const merged = [...old];
+  const places = new Map<string, number>();
+  for (const [index, element] of old.entries())
+    remember(places, mapAt(element, index)[mergeKey], index);
   for (const item of patch) {
     const value = mergeKeyValue(item, mergeKey);
-    const index = merged.findIndex((element, position) => jsonEqual(mapAt(element, position)[mergeKey], value));
-    const found = merged[index];
-    if (isJsonObject(found)) merged[index] = mergeMap(found, item, schema);
-    else merged.push(item);
+    const index = places.get(canonicalJson(value));
+    const found = index === undefined ? undefined : merged[index];
+    if (index !== undefined && isJsonObject(found)) {
+      merged[index] = mergeMap(found, item, schema);
+    } else {
+      remember(places, value, merged.length);
+      merged.push(item);
+    }
   }
   return merged;
 }
@@ -163,40 +180,39 @@ function arrange(
   mergeKey: string,
 ): readonly Json[] {
   if (mergeKey !== "") for (const item of merged) mergeKeyValue(asMap(item), mergeKey);
-  const named = sortBy(
-    merged.filter((item) => position(order, item, mergeKey) >= 0),
-    order,
-    mergeKey,
-  );
-  const others = sortBy(
-    merged.filter((item) => position(order, item, mergeKey) < 0),
-    live,
-    mergeKey,
-  );
+  const inOrder = placesIn(order, mergeKey);
+  const inLive = placesIn(live, mergeKey);
+  const named = merged.filter((item) => inOrder(item) >= 0).sort((a, b) => inOrder(a) - inOrder(b));
+  const others = merged.filter((item) => inOrder(item) < 0).sort((a, b) => inLive(a) - inLive(b));
   const result: Json[] = [];
   let next = 0;
   for (const item of named) {
-    const place = position(live, item, mergeKey);
-    while (place >= 0 && next < others.length) {
+    const place = inLive(item);
+    for (; next < others.length; next += 1) {
       const other = others[next] ?? null;
-      const otherPlace = position(live, other, mergeKey);
-      if (otherPlace < 0 || otherPlace > place) break;
+      const otherPlace = inLive(other);
+      if (place < 0 || otherPlace < 0 || otherPlace > place) break;
       result.push(other);
-      next += 1;
     }
     result.push(item);
   }
   return [...result, ...others.slice(next)];
 }
 
-function sortBy(items: readonly Json[], order: readonly Json[], mergeKey: string): readonly Json[] {
-  return items.toSorted((a, b) => position(order, a, mergeKey) - position(order, b, mergeKey));
+/** Looks up where an element stands in a list: by merge key, or by its own value for scalars; -1 when it is not there. */
+function placesIn(list: readonly Json[], mergeKey: string): (item: Json) => number {
+  const places = new Map<string, number>();
+  for (const [index, element] of list.entries()) {
+    if (mergeKey === "") remember(places, element, index);
+    else if (isJsonObject(element)) remember(places, element[mergeKey], index);
+  }
+  return (item) => places.get(canonicalJson(mergeKey === "" ? item : asMap(item)[mergeKey])) ?? -1;
 }
 
-function position(list: readonly Json[], item: Json, mergeKey: string): number {
-  if (mergeKey === "") return list.findIndex((element) => jsonEqual(element, item));
-  const value = asMap(item)[mergeKey];
-  return list.findIndex((element) => isJsonObject(element) && jsonEqual(element[mergeKey], value));
+/** The first of several equal values counts. */
+function remember(places: Map<string, number>, value: Json | undefined, index: number): void {
+  const key = canonicalJson(value);
+  if (!places.has(key)) places.set(key, index);
 }
 
 function applyRetainKeys(draft: Draft, patch: Draft): void {
@@ -206,7 +222,8 @@ function applyRetainKeys(draft: Draft, patch: Draft): void {
   if (!isJsonArray(retain)) throw malformed("invalid patch format of retainKeys");
   const kept = new Set<Json>(retain);
   for (const [key, value] of patch) {
-    if (value === null || key.startsWith(deleteFromPrefix) || key.startsWith(setOrderPrefix)) continue;
+    if (value === null || key.startsWith(deleteFromPrefix) || key.startsWith(setOrderPrefix))
+      continue;
     if (!kept.has(key)) throw malformed("invalid patch format of retainKeys");
   }
   for (const key of draft.keys()) {
@@ -216,10 +233,11 @@ function applyRetainKeys(draft: Draft, patch: Draft): void {
 
 /** Handles `$setElementOrder/x` together with the patch list x, which it takes out of the patch. */
 function applyElementOrders(draft: Draft, patch: Draft, schema: PatchSchema | undefined): void {
-  for (const [directive, order] of [...patch]) {
+  for (const [directive, order] of patch) {
     if (!directive.startsWith(setOrderPrefix)) continue;
     patch.delete(directive);
-    if (!isJsonArray(order)) throw failed(`expected a []interface {}, but received a ${goType(order)}`);
+    if (!isJsonArray(order))
+      throw failed(`expected a []interface {}, but received a ${goType(order)}`);
     const key = directiveTarget(directive, setOrderPrefix);
     const old = listAt(draft, key);
     const next = listAt(patch, key);
@@ -298,7 +316,9 @@ function fieldOf(schema: PatchSchema | undefined, key: string): PatchField | und
   if (field !== undefined) return field;
   if (schema.values !== undefined) return { schema: schema.values };
   const name = schema.definition?.split(".").at(-1) ?? "struct";
-  throw failed(`unable to find api field in struct ${name} for the json field ${JSON.stringify(key)}`);
+  throw failed(
+    `unable to find api field in struct ${name} for the json field ${JSON.stringify(key)}`,
+  );
 }
 
 function hasStrategy(field: PatchField | undefined, strategy: "merge" | "replace"): boolean {
@@ -328,14 +348,16 @@ function mapAt(item: Json, index: number): JsonObject {
 }
 
 function asMap(item: Json): JsonObject {
-  if (!isJsonObject(item)) throw failed(`expected a map[string]interface {}, but received a ${goType(item)}`);
+  if (!isJsonObject(item))
+    throw failed(`expected a map[string]interface {}, but received a ${goType(item)}`);
   return item;
 }
 
 function listAt(draft: Draft, key: string): readonly Json[] | undefined {
   const value = draft.get(key);
   if (value === undefined) return undefined;
-  if (!isJsonArray(value)) throw failed(`expected a []interface {}, but received a ${goType(value)}`);
+  if (!isJsonArray(value))
+    throw failed(`expected a []interface {}, but received a ${goType(value)}`);
   return value;
 }
 
@@ -345,7 +367,8 @@ function elementKind(...lists: (readonly Json[])[]): string {
   for (const item of lists.flat(1)) {
     const next = typeName(item);
     if (next === "slice") throw failed("lists of lists are not supported");
-    if (kind !== undefined && kind !== next) throw failed(`list element types are not identical: ${kind}, ${next}`);
+    if (kind !== undefined && kind !== next)
+      throw failed(`list element types are not identical: ${kind}, ${next}`);
     kind = next;
   }
   return kind ?? "map";

@@ -197,7 +197,11 @@ export function createGenericOperations({ store, plugins, clock, random }: Opera
         name,
         async (draft, current) => {
           checkDeletePreconditions(definition, current, parameters);
-          if (admits) await admission.validate(admissionRequest("DELETE", definition, namespace, name, "", undefined, toServed(definition, current), context));
+          if (admits) {
+            const request = admissionRequest("DELETE", definition, namespace, name, "", undefined, toServed(definition, current), context);
+            await admission.mutate(request);
+            await admission.validate(request);
+          }
           if (isNamespace(definition) && beginTermination(draft, parameters, clock.now())) {
             decision.step = { kind: "mark", thenRemove: false };
             return draft;

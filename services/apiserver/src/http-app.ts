@@ -36,6 +36,11 @@ export async function createHttpApp(handle: (exchange: Exchange) => Promise<void
     reply.hijack();
     void handle(createHttpExchange(request.raw, reply.raw));
   });
+  // Content types that fastify does not understand are for the chain to refuse: nothing of the body has been read.
+  app.setErrorHandler((_error, request, reply) => {
+    reply.hijack();
+    void handle(createHttpExchange(request.raw, reply.raw));
+  });
   app.setNotFoundHandler((request, reply) => {
     reply.hijack();
     void handle(createHttpExchange(request.raw, reply.raw));

@@ -12,6 +12,8 @@ export interface InflightLimit {
   /** undefined = full; else call it when the request is done. */
   enter(info: RequestInfo, user: UserInfo): (() => void) | undefined;
   readonly running: number;
+  /** Resolves when nothing runs any more, or when `deadline` is aborted. */
+  idle(deadline: AbortSignal): Promise<void>;
 }
 
 const readVerbs = new Set(["get", "list", "watch", "head", "options"]);
@@ -24,6 +26,7 @@ export function isLongRunning(info: RequestInfo): boolean {
 
 export function createInflightLimit(limits: InflightLimits, gauge: Gauge): InflightLimit {
   const running = { readOnly: 0, mutating: 0 };
+  const waiting = new Set<() => void>();
   return {
     get running() {
       return running.readOnly + running.mutating;
@@ -38,7 +41,20 @@ export function createInflightLimit(limits: InflightLimits, gauge: Gauge): Infli
       return () => {
         running[kind] -= 1;
         gauge.set(running[kind], { request_kind: kind });
+        if (running.readOnly + running.mutating === 0) for (const resolve of waiting) resolve();
       };
+    },
+    idle(deadline) {
+      if (running.readOnly + running.mutating === 0 || deadline.aborted) return Promise.resolve();
+      return new Promise((resolve) => {
+        const done = (): void => {
+          waiting.delete(done);
+          deadline.removeEventListener("abort", done);
+          resolve();
+        };
+        waiting.add(done);
+        deadline.addEventListener("abort", done);
+      });
     },
   };
 }

@@ -52,30 +52,29 @@ export async function readPatch(exchange: Exchange, target: DecodeTarget, fieldV
   }
   return {
     apply(current) {
-      const patched = applyPatch(kind, target, current as unknown as JsonObject, patch);
+      const patched = sortedKeys(applyPatch(kind, target, current as unknown as JsonObject, patch));
       try {
         const { object, warnings } = decodeObject(target, patched as never, { fieldValidation });
         (object as { metadata: Draft["metadata"] | undefined }).metadata ??= {};
         return { object, warnings };
       } catch (error) {
         if (!(error instanceof ApiError) || error.code !== 400) throw error;
-        const shown = kind === "strategic" ? goValue(patch) : JSON.stringify(sortedKeys(patched));
-        throw newInvalid({ group: "", kind: "" }, "", [fieldInvalid("patch", shown, withoutHead(error.message))]);
+        const shown = kind === "strategic" ? goValue(patch) : JSON.stringify(patched);
+        const why = withoutHead(error.message);
+        throw newInvalid({ group: "", kind: "" }, "", [fieldInvalid("patch", shown, kind === "strategic" ? converterText(why) : why)]);
       }
     },
   };
 }
 
 function applyPatch(kind: PatchKind, target: DecodeTarget, current: JsonObject, patch: Json): JsonObject {
-  // What goes into a patch must not come out shared: the result is decoded in place.
-  const original = structuredClone(current);
   switch (kind) {
     case "json":
-      return applyJsonPatch(original, patch) as JsonObject;
+      return applyJsonPatch(current, patch) as JsonObject;
     case "merge":
-      return structuredClone(applyMergePatch(original, patch)) as JsonObject;
+      return applyMergePatch(current, patch) as JsonObject;
     case "strategic":
-      return structuredClone(applyStrategicMergePatch(original, withoutType((patch ?? {}) as JsonObject, current), target.schema));
+      return applyStrategicMergePatch(current, withoutType((patch ?? {}) as JsonObject, current), target.schema);
   }
 }
 
@@ -89,8 +88,23 @@ function withoutHead(message: string): string {
   return message.replace(/^.* cannot be handled as a [^:]+: /, "");
 }
 
+/** A copy that shares nothing with what was patched. Upstream patches maps, whose keys come out sorted: unknown fields are reported in that order. */
 function sortedKeys(value: JsonObject): JsonObject {
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const sorted = (inner: Json | undefined): Json | undefined => {
+    if (Array.isArray(inner)) return inner.map((item) => sorted(item as Json) as Json);
+    return typeof inner === "object" && inner !== null ? sortedKeys(inner as JsonObject) : inner;
+  };
+  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
+}
+
+/** Strategic patches are converted back to typed objects by another codec upstream, with words of its own. */
+function converterText(text: string): string {
+  const [, given, wanted = ""] = /^json: cannot unmarshal (\w+) into .* of type (.+)$/.exec(text) ?? [];
+  if (given === undefined) return text;
+  if (wanted === "string") return `cannot convert ${given === "number" ? "int64" : given} to string`;
+  if (/^(u?int|float|bool)/.test(wanted)) return `unrecognized type: ${wanted}`;
+  if (wanted.startsWith("[]")) return `cannot restore slice from ${given === "object" ? "map" : given}`;
+  return `cannot restore ${wanted.startsWith("map[") ? "map" : "struct"} from ${given}`;
 }
 
 /** Go's text for input that ends too early; other syntax errors are told in our own words. */

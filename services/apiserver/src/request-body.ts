@@ -22,7 +22,7 @@ export async function readDeleteOptions(exchange: Exchange): Promise<JsonObject 
   const media = bodyMedia(headerText(exchange, "content-type"));
   let value: unknown;
   try {
-    value = media === "json" ? JSON.parse(body.toString()) : await loadYaml(body.toString());
+    value = media === "json" ? JSON.parse(body.toString()) : (await (await import("./yaml-body.ts")).parseYaml(body.toString())).value;
   } catch (error) {
     throw newBadRequest(`couldn't get version/kind; json parse error: ${(error as Error).message}`);
   }
@@ -47,36 +47,14 @@ function emptyIsMissing(target: DecodeTarget, text: string): string {
 }
 
 async function decodeYaml(target: DecodeTarget | ResourceDefinition, text: string, fieldValidation: FieldValidation): Promise<Decoded> {
-  const duplicates: string[] = [];
-  let value: unknown;
+  const { parseYaml } = await import("./yaml-body.ts");
+  let document: Awaited<ReturnType<typeof parseYaml>>;
   try {
-    value = await loadYaml(text, (problem) => duplicates.push(problem));
+    document = await parseYaml(text);
   } catch (error) {
     const reason = (error as { reason?: string }).reason ?? (error as Error).message;
     throw newBadRequest(`the object provided is unrecognized (must be of type ${target.kind}): yaml: ${reason} (${Buffer.from(text.slice(0, 1024)).toString("hex")})`);
   }
-  return decodeObject(target, JSON.stringify(value ?? {}), { fieldValidation, ...(duplicates.length === 0 ? {} : { earlierStrictErrors: duplicates }) });
-}
-
-/** The first document, as JSON values. Duplicate keys are reported when wanted; the last one wins. */
-async function loadYaml(text: string, onDuplicate?: (problem: string) => void): Promise<unknown> {
-  const yaml = await import("js-yaml");
-  const first = firstDocument(text);
-  const schema = yaml.CORE_SCHEMA;
-  try {
-    return yaml.load(first, { schema });
-  } catch (error) {
-    const { reason, mark } = error as { reason?: string; mark?: { line: number; position: number } };
-    if (reason !== "duplicated mapping key" || mark === undefined) throw error;
-    const key = /^\s*["']?([^"':]+)/.exec(first.split("\n")[mark.line] ?? "")?.[1] ?? "";
-    onDuplicate?.(`yaml: unmarshal errors:\n  line ${mark.line + 1}: key ${JSON.stringify(key)} already set in map`);
-    return yaml.load(first, { schema, json: true });
-  }
-}
-
-function firstDocument(text: string): string {
-  const begin = /^\s*(#[^\n]*\n\s*)*---[^\n]*\n/.exec(text);
-  const body = begin === null ? text : text.slice(begin[0].length);
-  const end = /^---/m.exec(body);
-  return end === null ? body : body.slice(0, end.index);
+  const earlier = document.duplicates.length === 0 ? {} : { earlierStrictErrors: document.duplicates };
+  return decodeObject(target, JSON.stringify(document.value ?? {}), { fieldValidation, ...earlier });
 }

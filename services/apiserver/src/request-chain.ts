@@ -3,7 +3,7 @@
  * that it names. In-process callers bring their identity and enter behind authentication.
  */
 import { randomUUID } from "node:crypto";
-import { newGenericFailure, statusOf, type UserInfo } from "@wherry/machinery";
+import { ApiError, newGenericFailure, statusOf, type UserInfo } from "@wherry/machinery";
 import type { Clock, HttpRequest, Logger } from "@wherry/service-kit";
 import { createWarnings, sendError, sendNotFoundText, sendText } from "./answer.ts";
 import type { AuditSink } from "./audit.ts";
@@ -68,8 +68,8 @@ export function createRequestChain(deps: RequestChainDeps): RequestChain {
       return await handler({ exchange, info, user });
     } catch (error) {
       if (received.signal.aborted) return;
-      const status = statusOf(error);
-      if ((status.code ?? 500) >= 500 && status.reason !== "Timeout") log.error({ err: error, path: info.path, verb: info.verb }, "a request failed");
+      // An ApiError is an answer; anything else that ends in a 500 is a failure of ours.
+      if (!(error instanceof ApiError) && (statusOf(error).code ?? 500) >= 500) log.error({ err: error, path: info.path, verb: info.verb }, "a request failed");
       if (!exchange.answered) sendError(exchange, error, warnings.texts);
     } finally {
       leave?.();

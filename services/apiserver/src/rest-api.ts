@@ -365,6 +365,7 @@ export function createRestApi(deps: RestDeps): RestApi {
       draft: undefined,
       old: undefined,
     };
+    await admission.mutate(admitted);
     await admission.validate(admitted);
     await handler.connect({ ...subresourceRequest(request, definition, namespace, false), exchange, path });
   };

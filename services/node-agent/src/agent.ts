@@ -4,7 +4,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { createEventRecorder, createInformerFactory, resources } from "@wherry/client";
-import type { ApiClient, EventRecorder, InformerFactory } from "@wherry/client";
+import type { ApiClient, EventRecorder, Informer, InformerFactory } from "@wherry/client";
 import type { ContainerRuntime } from "@wherry/cri-api";
 import type { KubeObject, Node, Pod, Service as KubeService } from "@wherry/machinery";
 import { createService } from "@wherry/service-kit";
@@ -14,6 +14,7 @@ import type { NodeAgentConfig } from "./config.ts";
 import { createImageCollector } from "./images/image-collection.ts";
 import { createImagePuller } from "./images/image-puller.ts";
 import { preloadImages } from "./images/image-preload.ts";
+import { createKubeletApi } from "./kubelet-api/kubelet-api.ts";
 import { readHostFacts } from "./node/host-facts.ts";
 import { nodeAddresses, nodeCapacity } from "./node/node-object.ts";
 import { runNodeLease } from "./node/node-lease.ts";
@@ -23,6 +24,7 @@ import { createContainerLogs } from "./pods/container-logs.ts";
 import { parseResolvConf } from "./pods/dns-config.ts";
 import type { DnsSettings } from "./pods/dns-config.ts";
 import type { PodDeps, PodEvents } from "./pods/pod-deps.ts";
+import { createPodDirectory } from "./pods/pod-directory.ts";
 import { createPodManager, registerRuntimeId } from "./pods/pod-manager.ts";
 import type { PodManager } from "./pods/pod-manager.ts";
 import { containerFieldPath, podSpec } from "./pods/pod-types.ts";
@@ -45,6 +47,8 @@ export interface NodeAgentDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: MetricsRegistry;
+  /** Shared with other parts of the process (the pod network); who made them starts and stops them. Absent: the agent has its own. */
+  readonly informers?: InformerFactory;
 }
 
 export interface NodeAgent extends Service {
@@ -62,6 +66,7 @@ interface Parts {
   readonly status: StatusWriter;
   readonly probes: ProbeManager;
   readonly volumes: VolumeManager;
+  readonly services: Informer<KubeService>;
 }
 
 const userAgent = "kube-probe/1.36";
@@ -84,7 +89,7 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
     const { allocatable, capacity } = nodeCapacity(config, facts);
     const recorder = createEventRecorder({ client: api, clock, component: "kubelet", node: config.nodeName, log });
     const events = podEvents(recorder);
-    const informers = createInformerFactory({ client: api, clock, log, metrics });
+    const informers = deps.informers ?? createInformerFactory({ client: api, clock, log, metrics });
     const podInformer = informers.informer<Pod>(resources.pods, { fieldSelector: `spec.nodeName=${config.nodeName}` });
     const serviceInformer = informers.informer<KubeService>(resources.services);
     const registration = createNodeRegistration(config, {
@@ -153,7 +158,7 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
     };
     const pods = createPodManager(podDeps, { informer: podInformer, node: () => registration.node(), appArmorEnabled: facts.appArmorEnabled, onRuntimeLost: () => registration.check() }, ids);
     repeat(config.imageGcMs, "collecting images", () => collector.collect());
-    return { registration, pods, informers, recorder, status, probes, volumes };
+    return { registration, pods, informers, recorder, status, probes, volumes, services: serviceInformer };
   };
 
   const repeat = (periodMs: number, what: string, work: () => Promise<void>): void => {
@@ -173,12 +178,12 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
     async start(signal) {
       const preloaded = config.imagesDir === "" ? Promise.resolve() : preloadImages(config.imagesDir, runtime, log).then(() => {});
       parts = await build();
-      parts.informers.start();
+      if (deps.informers === undefined) parts.informers.start();
       await parts.registration.start(signal);
       const lease = { nodeName: config.nodeName, renewMs: config.leaseRenewMs, durationSeconds: config.leaseSeconds };
       void runNodeLease(lease, { api, clock, log, nodeUid: () => parts?.registration.node().metadata.uid }, stopping.signal);
       // Service variables are part of the first container's environment, so services come first.
-      await parts.informers.whenSynced(signal);
+      await parts.services.whenSynced(signal);
       await preloaded;
       await parts.pods.start(signal);
     },
@@ -191,19 +196,25 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
       await parts?.pods.stop(deadline);
       parts?.status.stop();
       parts?.recorder.stop();
-      await parts?.informers.stop();
+      if (deps.informers === undefined) await parts?.informers.stop();
+      handler.close();
       server?.closeAllConnections();
     },
   });
 
-  const handler: HttpHandler = {
-    handle(request, response) {
-      response.writeHead(request.url === "/healthz" ? 200 : 404, { "content-type": "text/plain" }).end(request.url === "/healthz" ? "ok" : "404 page not found\n");
+  const directory = createPodDirectory(() => parts?.pods.workers() ?? []);
+  const handler = createKubeletApi({
+    nodeName: config.nodeName,
+    runtime,
+    pods: directory,
+    log,
+    clock,
+    metrics,
+    health: () => {
+      const health = service.health();
+      return health.status === "ok" ? undefined : health.reason;
     },
-    upgrade(_request, socket) {
-      socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
-    },
-  };
+  });
   let server: Server | undefined;
   const streamServer = (): Server => {
     server ??= createServer((request, response) => handler.handle(request, response)).on("upgrade", (request, socket, head) => handler.upgrade(request, socket, head));

@@ -12,22 +12,37 @@ const pod = (name: string, nodeName?: string): Pod => ({
   apiVersion: "v1",
   kind: "Pod",
   metadata: { name, namespace: "default" },
-  spec: { containers: [{ name: "c", image: "i" }], ...(nodeName === undefined ? {} : { nodeName }) },
+  spec: {
+    containers: [{ name: "c", image: "i" }],
+    ...(nodeName === undefined ? {} : { nodeName }),
+  },
 });
 
 describe("memory API", () => {
   test("binds a pod once", async () => {
     const api = createMemoryApi();
     await api.client.create(resources.pods, pod("a"));
-    const binding = { apiVersion: "v1", kind: "Binding", metadata: { name: "a" }, target: { kind: "Node", name: "n1" } };
+    const binding = {
+      apiVersion: "v1",
+      kind: "Binding",
+      metadata: { name: "a" },
+      target: { kind: "Node", name: "n1" },
+    };
     await api.client.createSubresource(resources.pods, "a", "default", "binding", binding);
     const bound = api.get<Pod>(resources.pods, "a", "default");
     assert.equal(bound?.spec.nodeName, "n1");
     assert.equal(bound?.status?.phase, "Pending");
-    assert.deepEqual(bound?.status?.conditions?.map(({ type, status }) => [type, status]), [["PodScheduled", "True"]]);
-    await assert.rejects(api.client.createSubresource(resources.pods, "a", "default", "binding", binding), {
-      message: 'Operation cannot be fulfilled on pods/binding "a": pod a is already assigned to node "n1"',
-    });
+    assert.deepEqual(
+      bound?.status?.conditions?.map(({ type, status }) => [type, status]),
+      [["PodScheduled", "True"]],
+    );
+    await assert.rejects(
+      api.client.createSubresource(resources.pods, "a", "default", "binding", binding),
+      {
+        message:
+          'Operation cannot be fulfilled on pods/binding "a": pod a is already assigned to node "n1"',
+      },
+    );
   });
 
   test("gives a bound pod its grace period and an unbound one none", async () => {
@@ -46,12 +61,21 @@ describe("memory API", () => {
 
   test("keeps a namespace until it is finalized", async () => {
     const api = createMemoryApi();
-    await api.client.create<Namespace>(resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name: "n" }, spec: {} });
+    await api.client.create<Namespace>(resources.namespaces, {
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name: "n" },
+      spec: {},
+    });
     await api.client.delete(resources.namespaces, "n");
     const terminating = api.get<Namespace>(resources.namespaces, "n");
     assert.equal(terminating?.status?.phase, "Terminating");
     assert.ok(terminating);
-    await api.client.update(resources.namespaces, { ...terminating, spec: { finalizers: [] } }, { subresource: "finalize" });
+    await api.client.update(
+      resources.namespaces,
+      { ...terminating, spec: { finalizers: [] } },
+      { subresource: "finalize" },
+    );
     assert.equal(api.get(resources.namespaces, "n"), undefined);
   });
 
@@ -64,8 +88,17 @@ describe("memory API", () => {
       spec: { replicas: 1, selector: { matchLabels: { app: "web" } }, template: {} },
     } as never);
     const patch = { spec: { replicas: 4 } };
-    await api.client.patch(resources.deployments, "web", "default", "merge", patch, { subresource: "scale" });
-    assert.equal(api.get<{ spec: { replicas: number }; metadata: object }>(resources.deployments, "web", "default")?.spec.replicas, 4);
+    await api.client.patch(resources.deployments, "web", "default", "merge", patch, {
+      subresource: "scale",
+    });
+    assert.equal(
+      api.get<{ spec: { replicas: number }; metadata: object }>(
+        resources.deployments,
+        "web",
+        "default",
+      )?.spec.replicas,
+      4,
+    );
   });
 
   test("selects pods by node", async () => {
@@ -83,12 +116,20 @@ describe("memory API", () => {
     api.seed(pod("a"));
     api.compact();
     const events = api.client.watch(resources.pods, { resourceVersion: "1" });
-    await assert.rejects(events[Symbol.asyncIterator]().next(), { name: "ApiError", code: 410, reason: "Expired" });
+    await assert.rejects(events[Symbol.asyncIterator]().next(), {
+      name: "ApiError",
+      code: 410,
+      reason: "Expired",
+    });
   });
 
   test("breaks watches off and sends bookmarks when told", async () => {
     const api = createMemoryApi();
-    const events = api.client.watch(resources.pods, { resourceVersion: "1", allowWatchBookmarks: true })[Symbol.asyncIterator]();
+    const watch = api.client.watch(resources.pods, {
+      resourceVersion: "1",
+      allowWatchBookmarks: true,
+    });
+    const events = watch[Symbol.asyncIterator]();
     const first = events.next();
     await settled();
     api.sendBookmarks();
@@ -106,7 +147,10 @@ describe("memory API", () => {
       const seen: string[] = [];
       const abort = new AbortController();
       const reading = (async () => {
-        for await (const event of api.client.watch<Node>(resources.nodes, { resourceVersion: "1", signal: abort.signal })) {
+        for await (const event of api.client.watch<Node>(resources.nodes, {
+          resourceVersion: "1",
+          signal: abort.signal,
+        })) {
           seen.push(`${event.object.metadata.name ?? ""}@${clock.monotonic()}`);
         }
       })();
@@ -120,15 +164,23 @@ describe("memory API", () => {
       return seen;
     };
     const first = await run();
-    assert.deepEqual(first.map((entry) => entry.split("@")[0]), ["n0", "n1", "n2", "n3", "n4"]);
+    assert.deepEqual(
+      first.map((entry) => entry.split("@")[0]),
+      ["n0", "n1", "n2", "n3", "n4"],
+    );
     assert.ok(first.some((entry) => !entry.endsWith("@0")));
     assert.deepEqual(await run(), first);
   });
 
   test("lets a test make requests fail", async () => {
     const api = createMemoryApi();
-    const remove = api.intercept((request) => (request.method === "GET" ? new Error("ECONNREFUSED") : undefined));
-    await assert.rejects(api.client.list(resources.pods), { name: "TransportError", code: "unreachable" });
+    const remove = api.intercept((request) =>
+      request.method === "GET" ? new Error("ECONNREFUSED") : undefined,
+    );
+    await assert.rejects(api.client.list(resources.pods), {
+      name: "TransportError",
+      code: "unreachable",
+    });
     remove();
     await api.client.list(resources.pods);
     assert.deepEqual(api.requests, ["GET /api/v1/pods", "GET /api/v1/pods"]);

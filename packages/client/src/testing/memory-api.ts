@@ -2,27 +2,19 @@ import {
   applyJsonPatch,
   applyMergePatch,
   applyStrategicMergePatch,
-  deepFreeze,
-  everyField,
-  everyLabel,
   formatGroupVersion,
   newBadRequest,
   newExpired,
   newMethodNotSupported,
   newNotFound,
   newTooLargeResourceVersion,
-  newUnknownResource,
   newUnsupportedMediaType,
-  parseFieldSelector,
   parseGroupVersion,
-  parseLabelSelector,
   statusOf,
   successStatus,
-  type FieldMatcher,
   type Json,
   type JsonObject,
   type KubeObject,
-  type LabelMatcher,
   type Scale,
 } from "@wherry/machinery";
 import { systemClock, type Clock } from "@wherry/service-kit";
@@ -31,11 +23,21 @@ import { createApiClient } from "../create-api-client.ts";
 import { resources } from "../resources.ts";
 import type { ApiRequest, ApiResponse, ApiTransport } from "../transport.ts";
 import { memoryPatchSchema } from "./memory-patch-schema.ts";
-import { fieldValues, hasStatus, selectableFields } from "./memory-resources.ts";
+import {
+  isTrue,
+  named,
+  parseTarget,
+  readDeleteOptions,
+  readJson,
+  readObject,
+  updatePart,
+  type MemoryTarget,
+} from "./memory-request.ts";
+import { isSelected, parseSelection, visibleChange } from "./memory-selection.ts";
 import { createMemoryStore, tableId, type MemoryChange } from "./memory-store.ts";
 import { createMemorySubresources } from "./memory-subresources.ts";
 import { bookmark, createMemoryWatch, type MemoryWatchBody } from "./memory-watch.ts";
-import { createMemoryWrites, type MemoryDeleteOptions, type UpdatePart } from "./memory-writes.ts";
+import { createMemoryWrites } from "./memory-writes.ts";
 import { createSeededRandom } from "./seeded-random.ts";
 
 /**
@@ -47,8 +49,10 @@ export interface MemoryApi extends ApiTransport {
   readonly client: ApiClient;
   /** Stores objects as they are, status included; what is missing of uid and creationTimestamp is filled in. Kind decides the resource. */
   seed(...objects: readonly KubeObject[]): void;
-  /** A frozen object, or undefined. */
+  /** A frozen object, or undefined. As with ApiClient, the caller says which type the resource has. */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
   get<T extends KubeObject>(ref: ResourceRef, name: string, namespace?: string): T | undefined;
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
   list<T extends KubeObject>(ref: ResourceRef, namespace?: string): readonly T[];
   /** Every request so far, oldest first, as "GET /api/v1/pods?watch=true". */
   readonly requests: readonly string[];
@@ -77,19 +81,6 @@ export interface MemoryApiOptions {
   readonly watchLag?: { readonly seed: number; readonly maxMs: number };
 }
 
-interface Target {
-  readonly ref: ResourceRef;
-  readonly namespace: string | undefined;
-  readonly name: string | undefined;
-  readonly subresource: string | undefined;
-  readonly query: URLSearchParams;
-}
-
-interface Selection {
-  readonly labels: LabelMatcher;
-  readonly fields: FieldMatcher;
-}
-
 /** Lists that are being paged through; the oldest is forgotten beyond this. */
 const pagedListsMax = 100;
 
@@ -102,7 +93,10 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
   const requests: string[] = [];
   const interceptors = new Set<(request: ApiRequest) => Error | undefined>();
   const watches = new Map<MemoryWatchBody, () => void>();
-  const pagedLists = new Map<string, { readonly items: readonly KubeObject[]; readonly revision: number }>();
+  const pagedLists = new Map<
+    string,
+    { readonly items: readonly KubeObject[]; readonly revision: number }
+  >();
   const lagRandom = createSeededRandom(watchLag?.seed ?? 0);
   let tokens = 0;
 
@@ -113,9 +107,14 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
     switch (request.method) {
       case "GET":
         if (name === undefined) {
-          return isTrue(query.get("watch")) ? watch(target, request.signal) : json(200, list(target));
+          return isTrue(query.get("watch"))
+            ? watch(target, request.signal)
+            : json(200, list(target));
         }
-        return json(200, subresource === "scale" ? subresources.readScale(ref, namespace, name) : need(target));
+        return json(
+          200,
+          subresource === "scale" ? subresources.readScale(ref, namespace, name) : need(target),
+        );
       case "POST": {
         const body = readObject(request);
         if (name === undefined) return json(201, writes.create(ref, namespace, body, dryRun));
@@ -124,7 +123,8 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
       case "PUT": {
         const body = readObject(request);
         if (name === undefined) throw newMethodNotSupported(ref, "update");
-        if (subresource === "scale") return json(200, subresources.writeScale(ref, namespace, name, body as Scale));
+        if (subresource === "scale")
+          return json(200, subresources.writeScale(ref, namespace, name, body as Scale));
         return json(200, writes.update(ref, named(target, body), updatePart(target), dryRun));
       }
       case "PATCH":
@@ -134,21 +134,25 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
     }
   };
 
-  const need = (target: Target): KubeObject => {
+  const need = (target: MemoryTarget): KubeObject => {
     const object = store.get(target.ref, target.namespace, target.name ?? "");
     if (object === undefined) throw newNotFound(target.ref, target.name ?? "");
     return object;
   };
 
-  const list = ({ ref, namespace, query }: Target): unknown => {
+  const list = ({ ref, namespace, query }: MemoryTarget): unknown => {
     const selection = parseSelection(ref, query);
     checkRevision(query.get("resourceVersion"), query.get("resourceVersionMatch"));
     const token = query.get("continue") ?? "";
     const paged = token === "" ? undefined : pagedLists.get(token);
     if (token !== "" && paged === undefined) {
-      throw newExpired("The provided continue parameter is too old to display a consistent list result.");
+      throw newExpired(
+        "The provided continue parameter is too old to display a consistent list result.",
+      );
     }
-    const items = paged?.items ?? store.list(ref, namespace).filter((object) => isSelected(ref, selection, object));
+    const items =
+      paged?.items ??
+      store.list(ref, namespace).filter((object) => isSelected(ref, selection, object));
     const revision = paged?.revision ?? store.revision;
     const limit = Number(query.get("limit") ?? 0);
     const isCut = limit > 0 && items.length > limit;
@@ -161,7 +165,9 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
         ...(isCut
           ? {
               continue: keepRest(items.slice(limit), revision),
-              ...(selection.labels.empty && selection.fields.empty ? { remainingItemCount: items.length - limit } : {}),
+              ...(selection.labels.empty && selection.fields.empty
+                ? { remainingItemCount: items.length - limit }
+                : {}),
             }
           : {}),
       },
@@ -183,15 +189,18 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
     if (asked === null || asked === "" || asked === "0") return;
     const revision = Number(asked);
     if (!Number.isSafeInteger(revision)) {
-      throw newBadRequest(`resourceVersion: Invalid value: ${JSON.stringify(asked)}: strconv.ParseUint: parsing ${JSON.stringify(asked)}: invalid syntax`);
+      throw newBadRequest(
+        `resourceVersion: Invalid value: ${JSON.stringify(asked)}: strconv.ParseUint: parsing ${JSON.stringify(asked)}: invalid syntax`,
+      );
     }
-    if (revision > store.revision) throw newTooLargeResourceVersion(asked, String(store.revision), 1);
+    if (revision > store.revision)
+      throw newTooLargeResourceVersion(asked, String(store.revision), 1);
     if (match === "Exact" && revision < store.revision) {
       throw newExpired("The resourceVersion for the provided list is too old.");
     }
   };
 
-  const watch = (target: Target, signal: AbortSignal | undefined): ApiResponse => {
+  const watch = (target: MemoryTarget, signal: AbortSignal | undefined): ApiResponse => {
     const { ref, query } = target;
     const selection = parseSelection(ref, query);
     const type = { apiVersion: formatGroupVersion(ref), kind: ref.kind };
@@ -205,7 +214,9 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
         stopListening();
         watches.delete(body);
       },
-      ...(watchLag === undefined ? {} : { lag: { clock, nextMs: () => Math.floor(lagRandom() * watchLag.maxMs) } }),
+      ...(watchLag === undefined
+        ? {}
+        : { lag: { clock, nextMs: () => Math.floor(lagRandom() * watchLag.maxMs) } }),
     });
     const offer = (change: MemoryChange): void => {
       if (change.resource !== tableId(ref)) return;
@@ -234,7 +245,8 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
       body.end();
     }
     const sendBookmark = (): void => {
-      if (isTrue(query.get("allowWatchBookmarks"))) body.send("BOOKMARK", bookmark(type, store.revision, false));
+      if (isTrue(query.get("allowWatchBookmarks")))
+        body.send("BOOKMARK", bookmark(type, store.revision, false));
     };
     watches.set(body, sendBookmark);
     const seconds = Number(query.get("timeoutSeconds") ?? 0);
@@ -249,22 +261,26 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
     return { status: 200, headers: { "content-type": "application/json" }, body: body.body };
   };
 
-  const patch = (target: Target, request: ApiRequest, dryRun: boolean): unknown => {
+  const patch = (target: MemoryTarget, request: ApiRequest, dryRun: boolean): unknown => {
     const { ref, namespace, name, subresource } = target;
     if (name === undefined) throw newMethodNotSupported(ref, "patch");
     const contentType = request.headers?.["content-type"]?.split(";")[0] ?? "";
     const change = readJson(request);
-    if (contentType === "application/apply-patch+yaml" && store.get(ref, namespace, name) === undefined) {
+    if (
+      contentType === "application/apply-patch+yaml" &&
+      store.get(ref, namespace, name) === undefined
+    ) {
       return writes.create(ref, namespace, named(target, change as unknown as KubeObject), dryRun);
     }
-    const scale = subresource === "scale" ? subresources.readScale(ref, namespace, name) : undefined;
+    const scale =
+      subresource === "scale" ? subresources.readScale(ref, namespace, name) : undefined;
     const old = (scale ?? need(target)) as unknown as JsonObject;
     const next = applyPatch(ref, contentType, old, change) as unknown as KubeObject;
     if (scale !== undefined) return subresources.writeScale(ref, namespace, name, next as Scale);
     return writes.update(ref, named(target, next), updatePart(target), dryRun);
   };
 
-  const remove = (target: Target, request: ApiRequest): ApiResponse => {
+  const remove = (target: MemoryTarget, request: ApiRequest): ApiResponse => {
     const { ref, namespace, name } = target;
     const deleteOptions = readDeleteOptions(target, request);
     if (name === undefined) {
@@ -292,7 +308,8 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
   const api: MemoryApi = {
     async roundTrip(request) {
       await Promise.resolve();
-      if (request.signal?.aborted === true) throw new Error("aborted", { cause: request.signal.reason });
+      if (request.signal?.aborted === true)
+        throw new Error("aborted", { cause: request.signal.reason });
       requests.push(`${request.method} ${request.path}`);
       try {
         for (const interceptor of interceptors) {
@@ -314,17 +331,31 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
         const ref = refOf(refs, object);
         const existing = store.get(ref, object.metadata.namespace, object.metadata.name ?? "");
         if (existing !== undefined) {
-          store.put(ref, { ...object, metadata: { ...object.metadata, uid: object.metadata.uid ?? existing.metadata.uid ?? "" } });
+          store.put(ref, {
+            ...object,
+            metadata: {
+              ...object.metadata,
+              uid: object.metadata.uid ?? existing.metadata.uid ?? "",
+            },
+          });
           continue;
         }
         const { metadata, ...rest } = object;
-        const fresh = writes.create(ref, metadata.namespace, { ...rest, metadata: withoutVersion(metadata) }, true);
-        store.put(ref, { ...fresh, ...rest, metadata: { ...fresh.metadata, ...withoutVersion(metadata) } });
+        const fresh = writes.create(
+          ref,
+          metadata.namespace,
+          { ...rest, metadata: withoutVersion(metadata) },
+          true,
+        );
+        store.put(ref, {
+          ...fresh,
+          ...rest,
+          metadata: { ...fresh.metadata, ...withoutVersion(metadata) },
+        });
       }
     },
-    get: <T extends KubeObject>(ref: ResourceRef, name: string, namespace?: string) =>
-      store.get(ref, namespace, name) as T | undefined,
-    list: <T extends KubeObject>(ref: ResourceRef, namespace?: string) => store.list(ref, namespace) as readonly T[],
+    get: ((ref, name, namespace) => store.get(ref, namespace, name)) as MemoryApi["get"],
+    list: ((ref, namespace) => store.list(ref, namespace)) as MemoryApi["list"],
     get requests() {
       return requests;
     },
@@ -347,53 +378,6 @@ export function createMemoryApi(options: MemoryApiOptions = {}): MemoryApi {
   return api;
 }
 
-function parseTarget(refs: readonly ResourceRef[], path: string): Target {
-  const url = new URL(path, "http://memory");
-  const segments = url.pathname.split("/").slice(1).map((segment) => decodeURIComponent(segment));
-  const isCore = segments[0] === "api";
-  if (!isCore && segments[0] !== "apis") throw newUnknownResource();
-  const groupVersion = isCore ? (segments[1] ?? "") : `${segments[1] ?? ""}/${segments[2] ?? ""}`;
-  let rest = segments.slice(isCore ? 2 : 3);
-  const { group, version } = parseGroupVersion(groupVersion);
-  const byName = (resource: string | undefined): ResourceRef | undefined =>
-    refs.find((ref) => ref.group === group && ref.version === version && ref.resource === resource);
-  let namespace: string | undefined;
-  if (rest[0] === "namespaces" && rest.length > 2 && rest[2] !== "status" && rest[2] !== "finalize") {
-    namespace = rest[1];
-    rest = rest.slice(2);
-  }
-  const ref = byName(rest[0]);
-  if (ref === undefined || (namespace !== undefined && !ref.namespaced)) throw newUnknownResource();
-  const subresource = rest.length > 2 ? rest.slice(2).join("/") : undefined;
-  return { ref, namespace, name: rest[1], subresource, query: url.searchParams };
-}
-
-function updatePart({ ref, subresource }: Target): UpdatePart {
-  if (subresource === undefined) return "all";
-  if (subresource === "status" && hasStatus(ref)) return "status";
-  if (subresource === "finalize" && ref.resource === "namespaces") return "finalize";
-  throw newUnknownResource();
-}
-
-/** The body with the name and namespace of the path; a different one in the body is refused. */
-function named({ name, namespace }: Target, body: KubeObject): KubeObject {
-  const { metadata } = body;
-  if (metadata?.name !== undefined && metadata.name !== name) {
-    throw newBadRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name ?? ""})`);
-  }
-  if (metadata?.namespace !== undefined && namespace !== undefined && metadata.namespace !== namespace) {
-    throw newBadRequest("the namespace of the provided object does not match the namespace sent on the request");
-  }
-  return {
-    ...body,
-    metadata: {
-      ...metadata,
-      ...(name === undefined ? {} : { name }),
-      ...(namespace === undefined ? {} : { namespace }),
-    },
-  };
-}
-
 function applyPatch(ref: ResourceRef, contentType: string, old: JsonObject, change: Json): Json {
   switch (contentType) {
     case "application/json-patch+json":
@@ -413,36 +397,16 @@ function applyPatch(ref: ResourceRef, contentType: string, old: JsonObject, chan
   }
 }
 
-function parseSelection(ref: ResourceRef, query: URLSearchParams): Selection {
-  const labelText = query.get("labelSelector") ?? "";
-  const fieldText = query.get("fieldSelector") ?? "";
-  const fields = fieldText === "" ? everyField : parseFieldSelector(fieldText);
-  const known = selectableFields(ref);
-  for (const { field } of fields.requirements) {
-    if (!known.includes(field)) throw newBadRequest(`field label not supported: ${field}`);
-  }
-  return { labels: labelText === "" ? everyLabel : parseLabelSelector(labelText), fields };
-}
-
-function isSelected(ref: ResourceRef, { labels, fields }: Selection, object: KubeObject): boolean {
-  return labels.matches(object.metadata.labels) && (fields.empty || fields.matches(fieldValues(ref, object)));
-}
-
-/** What a change is to a watcher with a selection: coming into it is ADDED, leaving it DELETED. */
-function visibleChange(ref: ResourceRef, selection: Selection, change: MemoryChange): string | undefined {
-  const before = change.previous !== undefined && isSelected(ref, selection, change.previous);
-  if (change.type === "DELETED") return before ? "DELETED" : undefined;
-  const after = isSelected(ref, selection, change.object);
-  if (after) return before ? "MODIFIED" : "ADDED";
-  return before ? "DELETED" : undefined;
-}
-
 function refOf(refs: readonly ResourceRef[], object: KubeObject): ResourceRef {
   const { kind = "", apiVersion = "" } = object;
   const { group, version } = parseGroupVersion(apiVersion);
-  const ref = refs.find((one) => one.group === group && one.version === version && one.kind === kind);
+  const ref = refs.find(
+    (one) => one.group === group && one.version === version && one.kind === kind,
+  );
   if (ref === undefined) {
-    throw new Error(`seed: no resource is known for apiVersion ${JSON.stringify(apiVersion)} and kind ${JSON.stringify(kind)}`);
+    throw new Error(
+      `seed: no resource is known for apiVersion ${JSON.stringify(apiVersion)} and kind ${JSON.stringify(kind)}`,
+    );
   }
   return ref;
 }
@@ -450,34 +414,6 @@ function refOf(refs: readonly ResourceRef[], object: KubeObject): ResourceRef {
 function withoutVersion(metadata: KubeObject["metadata"]): KubeObject["metadata"] {
   const { resourceVersion: _resourceVersion, ...rest } = metadata;
   return rest;
-}
-
-function readJson(request: ApiRequest): Json {
-  try {
-    return deepFreeze(JSON.parse(Buffer.from(request.body ?? []).toString()) as Json);
-  } catch (error) {
-    throw newBadRequest(`the body is not JSON: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-function readObject(request: ApiRequest): KubeObject {
-  const body = readJson(request) as unknown as KubeObject;
-  if (typeof body !== "object" || body === null || typeof body.metadata !== "object") {
-    throw newBadRequest("the body is no object with metadata");
-  }
-  return body;
-}
-
-function readDeleteOptions(target: Target, request: ApiRequest): MemoryDeleteOptions {
-  const body = request.body === undefined || request.body.length === 0 ? {} : (readJson(request) as MemoryDeleteOptions);
-  const grace = target.query.get("gracePeriodSeconds");
-  const policy = target.query.get("propagationPolicy");
-  return {
-    ...(grace === null ? {} : { gracePeriodSeconds: Number(grace) }),
-    ...(policy === null ? {} : { propagationPolicy: policy }),
-    ...(target.query.get("dryRun") === "All" ? { dryRun: ["All"] } : {}),
-    ...body,
-  };
 }
 
 function json(status: number, body: unknown): ApiResponse {
@@ -491,8 +427,4 @@ function json(status: number, body: unknown): ApiResponse {
 /** True for what the server answers with a Status; anything else is a lost connection or a mistake in the test. */
 function isOperating(error: unknown): boolean {
   return error instanceof Error && (error.name === "ApiError" || error.name === "MachineryError");
-}
-
-function isTrue(value: string | null): boolean {
-  return value === "true" || value === "1";
 }

@@ -38,7 +38,9 @@ const metadata = objectSchema({
   ownerReferences: mergeList("uid"),
 });
 
-const template: PatchField = { schema: objectSchema({ metadata: { schema: metadata }, spec: { schema: podSpec } }) };
+const template: PatchField = {
+  schema: objectSchema({ metadata: { schema: metadata }, spec: { schema: podSpec } }),
+};
 
 const status: PatchField = {
   schema: objectSchema({
@@ -49,7 +51,11 @@ const status: PatchField = {
   }),
 };
 
-const workload = objectSchema({ metadata: { schema: metadata }, spec: { schema: objectSchema({ template }) }, status });
+const workload = objectSchema({
+  metadata: { schema: metadata },
+  spec: { schema: objectSchema({ template }) },
+  status,
+});
 const pod = objectSchema({ metadata: { schema: metadata }, spec: { schema: podSpec }, status });
 const service = objectSchema({
   metadata: { schema: metadata },

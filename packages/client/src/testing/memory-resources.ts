@@ -85,19 +85,29 @@ export function hasGeneration(ref: ResourceRef): boolean {
 }
 
 export function selectableFields(ref: ResourceRef): readonly string[] {
-  const own = ref.group === "" || ref.group === "batch" || ref.group === "certificates.k8s.io" ? selectable[ref.resource] : [];
+  const own =
+    ref.group === "" || ref.group === "batch" || ref.group === "certificates.k8s.io"
+      ? selectable[ref.resource]
+      : [];
   return ["metadata.name", ...(ref.namespaced ? ["metadata.namespace"] : []), ...(own ?? [])];
 }
 
-export function fieldValues(ref: ResourceRef, object: KubeObject): Readonly<Record<string, string>> {
+export function fieldValues(
+  ref: ResourceRef,
+  object: KubeObject,
+): Readonly<Record<string, string>> {
   return Object.fromEntries(selectableFields(ref).map((path) => [path, fieldValue(object, path)]));
 }
 
 function fieldValue(object: KubeObject, path: string): string {
   let value: Json | undefined = object as unknown as JsonObject;
   for (const part of path.split(".")) {
-    value = typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject)[part] : undefined;
+    value =
+      typeof value === "object" && value !== null && !Array.isArray(value)
+        ? (value as JsonObject)[part]
+        : undefined;
   }
-  if (value === undefined || value === null) return path === "spec.unschedulable" || path === "spec.hostNetwork" ? "false" : "";
+  if (value === undefined || value === null)
+    return path === "spec.unschedulable" || path === "spec.hostNetwork" ? "false" : "";
   return typeof value === "string" ? value : JSON.stringify(value);
 }

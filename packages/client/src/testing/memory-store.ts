@@ -52,7 +52,10 @@ export function createMemoryStore(): MemoryStore {
   const stamped = (object: KubeObject): KubeObject => {
     revision += 1;
     const copy = JSON.parse(JSON.stringify(object)) as KubeObject;
-    return deepFreeze({ ...copy, metadata: { ...copy.metadata, resourceVersion: String(revision) } });
+    return deepFreeze({
+      ...copy,
+      metadata: { ...copy.metadata, resourceVersion: String(revision) },
+    });
   };
 
   return {

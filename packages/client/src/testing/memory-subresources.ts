@@ -17,7 +17,13 @@ import type { MemoryWrites } from "./memory-writes.ts";
 
 /** What a POST to a subresource does: binding, eviction, token. */
 export interface MemorySubresources {
-  post(ref: ResourceRef, namespace: string | undefined, name: string, subresource: string, body: KubeObject): unknown;
+  post(
+    ref: ResourceRef,
+    namespace: string | undefined,
+    name: string,
+    subresource: string,
+    body: KubeObject,
+  ): unknown;
   readScale(ref: ResourceRef, namespace: string | undefined, name: string): Scale;
   writeScale(ref: ResourceRef, namespace: string | undefined, name: string, scale: Scale): Scale;
 }
@@ -30,24 +36,41 @@ export interface MemorySubresourcesDeps {
 
 const scalable = new Set(["deployments", "replicasets", "statefulsets", "replicationcontrollers"]);
 
-export function createMemorySubresources({ store, writes, clock }: MemorySubresourcesDeps): MemorySubresources {
+export function createMemorySubresources({
+  store,
+  writes,
+  clock,
+}: MemorySubresourcesDeps): MemorySubresources {
   const need = (ref: ResourceRef, namespace: string | undefined, name: string): KubeObject => {
     const object = store.get(ref, namespace, name);
     if (object === undefined) throw newNotFound(ref, name);
     return object;
   };
 
-  const bind = (ref: ResourceRef, namespace: string | undefined, name: string, body: KubeObject): unknown => {
+  const bind = (
+    ref: ResourceRef,
+    namespace: string | undefined,
+    name: string,
+    body: KubeObject,
+  ): unknown => {
     const pod = need(ref, namespace, name) as Pod;
     const { target } = body as KubeObject & { readonly target?: { readonly name?: string } };
     const node = target?.name ?? "";
     if (node === "") throw newBadRequest("target.name: Required value");
     const binding = { group: "", resource: "pods/binding" };
     if (pod.metadata.deletionTimestamp !== undefined) {
-      throw newConflict(binding, name, `pod ${name} is being deleted, cannot be assigned to a host`);
+      throw newConflict(
+        binding,
+        name,
+        `pod ${name} is being deleted, cannot be assigned to a host`,
+      );
     }
     if ((pod.spec.nodeName ?? "") !== "") {
-      throw newConflict(binding, name, `pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
+      throw newConflict(
+        binding,
+        name,
+        `pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`,
+      );
     }
     if ((pod.spec.schedulingGates ?? []).length > 0) {
       throw newConflict(binding, name, `pod ${name} has non-empty .spec.schedulingGates`);
@@ -71,7 +94,8 @@ export function createMemorySubresources({ store, writes, clock }: MemorySubreso
 
   return {
     post(ref, namespace, name, subresource, body) {
-      if (ref.resource === "pods" && subresource === "binding") return bind(ref, namespace, name, body);
+      if (ref.resource === "pods" && subresource === "binding")
+        return bind(ref, namespace, name, body);
       if (ref.resource === "pods" && subresource === "eviction") {
         const options = (body as KubeObject & JsonObject)["deleteOptions"];
         writes.delete(ref, need(ref, namespace, name), (options ?? {}) as JsonObject);
@@ -80,7 +104,10 @@ export function createMemorySubresources({ store, writes, clock }: MemorySubreso
       if (ref.resource === "serviceaccounts" && subresource === "token") {
         need(ref, namespace, name);
         const expirationTimestamp = formatTime(clock.now() + 3_600_000);
-        return { ...body, status: { token: `token-of-${namespace ?? ""}-${name}`, expirationTimestamp } };
+        return {
+          ...body,
+          status: { token: `token-of-${namespace ?? ""}-${name}`, expirationTimestamp },
+        };
       }
       throw newUnknownResource();
     },
@@ -96,16 +123,22 @@ export function createMemorySubresources({ store, writes, clock }: MemorySubreso
       const next = {
         ...old,
         spec,
-        metadata: { ...old.metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) },
+        metadata: {
+          ...old.metadata,
+          ...(resourceVersion === undefined ? {} : { resourceVersion }),
+        },
       };
-      return scaleOf(writes.update(ref, next as unknown as KubeObject, "all", false));
+      return scaleOf(writes.update(ref, next, "all", false));
     },
   };
 }
 
 function scaleOf(object: KubeObject): Scale {
   const { spec, status } = object as KubeObject & {
-    readonly spec?: { readonly replicas?: number; readonly selector?: { readonly matchLabels?: Readonly<Record<string, string>> } };
+    readonly spec?: {
+      readonly replicas?: number;
+      readonly selector?: { readonly matchLabels?: Readonly<Record<string, string>> };
+    };
     readonly status?: { readonly replicas?: number };
   };
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;

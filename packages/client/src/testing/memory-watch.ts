@@ -106,11 +106,17 @@ export function createMemoryWatch(options: MemoryWatchOptions): MemoryWatchBody 
 }
 
 function abortError(signal: AbortSignal): Error {
-  return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
+  return signal.reason instanceof Error
+    ? signal.reason
+    : new Error("aborted", { cause: signal.reason });
 }
 
 /** The object of a bookmark: nothing but type and resourceVersion. */
-export function bookmark(type: { readonly apiVersion: string; readonly kind: string }, revision: number, initialEnd: boolean): KubeObject {
+export function bookmark(
+  type: { readonly apiVersion: string; readonly kind: string },
+  revision: number,
+  initialEnd: boolean,
+): KubeObject {
   return {
     apiVersion: type.apiVersion,
     kind: type.kind,

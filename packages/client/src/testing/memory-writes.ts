@@ -22,10 +22,19 @@ import type { MemoryStore } from "./memory-store.ts";
 
 /** The rules of writing that controllers rely on. `dryRun` checks everything and stores nothing. */
 export interface MemoryWrites {
-  create(ref: ResourceRef, namespace: string | undefined, object: KubeObject, dryRun: boolean): KubeObject;
+  create(
+    ref: ResourceRef,
+    namespace: string | undefined,
+    object: KubeObject,
+    dryRun: boolean,
+  ): KubeObject;
   update(ref: ResourceRef, object: KubeObject, part: UpdatePart, dryRun: boolean): KubeObject;
   /** Returns the object when it stays (finalizers, grace), undefined when it is gone. */
-  delete(ref: ResourceRef, object: KubeObject, options: MemoryDeleteOptions): KubeObject | undefined;
+  delete(
+    ref: ResourceRef,
+    object: KubeObject,
+    options: MemoryDeleteOptions,
+  ): KubeObject | undefined;
 }
 
 /** `all` is the object without its status (where status is a subresource); `finalize` takes spec.finalizers only. */
@@ -90,7 +99,11 @@ export function createMemoryWrites({ store, clock, random }: MemoryWritesDeps): 
       const old = store.get(ref, object.metadata.namespace, name) as Loose | undefined;
       if (old === undefined) throw newNotFound(ref, name);
       const { resourceVersion, uid } = object.metadata;
-      if (resourceVersion !== undefined && resourceVersion !== "" && resourceVersion !== old.metadata.resourceVersion) {
+      if (
+        resourceVersion !== undefined &&
+        resourceVersion !== "" &&
+        resourceVersion !== old.metadata.resourceVersion
+      ) {
         throw newConflict(ref, name);
       }
       if (uid !== undefined && uid !== old.metadata.uid) {
@@ -122,9 +135,18 @@ export function createMemoryWrites({ store, clock, random }: MemoryWritesDeps): 
   };
 }
 
-function metadataForCreate(ref: ResourceRef, namespace: string | undefined, object: Loose): ObjectMeta {
-  const { resourceVersion, uid: _uid, deletionTimestamp: _deletion, selfLink: _selfLink, ...metadata } =
-    object.metadata ?? {};
+function metadataForCreate(
+  ref: ResourceRef,
+  namespace: string | undefined,
+  object: Loose,
+): ObjectMeta {
+  const {
+    resourceVersion,
+    uid: _uid,
+    deletionTimestamp: _deletion,
+    selfLink: _selfLink,
+    ...metadata
+  } = object.metadata ?? {};
   if (resourceVersion !== undefined && resourceVersion !== "") {
     throw newBadRequest("resourceVersion should not be set on objects to be created");
   }
@@ -133,8 +155,14 @@ function metadataForCreate(ref: ResourceRef, namespace: string | undefined, obje
       `${ref.kind} in version ${JSON.stringify(ref.version)} cannot be handled as a ${ref.kind}: no kind ${JSON.stringify(object.kind)} is registered for version ${JSON.stringify(formatGroupVersion(ref))}`,
     );
   }
-  if (metadata.namespace !== undefined && metadata.namespace !== "" && metadata.namespace !== namespace) {
-    throw newBadRequest("the namespace of the provided object does not match the namespace sent on the request");
+  if (
+    metadata.namespace !== undefined &&
+    metadata.namespace !== "" &&
+    metadata.namespace !== namespace
+  ) {
+    throw newBadRequest(
+      "the namespace of the provided object does not match the namespace sent on the request",
+    );
   }
   if ((metadata.name ?? "") === "" && (metadata.generateName ?? "") === "") {
     const cause = fieldRequired("metadata.name", "name or generateName is required");
@@ -163,8 +191,14 @@ function withInitialStatus(ref: ResourceRef, object: Loose): Loose {
 function merged(ref: ResourceRef, old: Loose, object: Loose, part: UpdatePart): Loose {
   if (part === "status") return { ...old, status: object["status"] } as unknown as Loose;
   if (part === "finalize") return { ...old, spec: object["spec"] } as unknown as Loose;
-  const { uid, creationTimestamp, generation, resourceVersion, deletionTimestamp, deletionGracePeriodSeconds } =
-    old.metadata;
+  const {
+    uid,
+    creationTimestamp,
+    generation,
+    resourceVersion,
+    deletionTimestamp,
+    deletionGracePeriodSeconds,
+  } = old.metadata;
   const next = {
     ...object,
     apiVersion: formatGroupVersion(ref),
@@ -181,15 +215,25 @@ function merged(ref: ResourceRef, old: Loose, object: Loose, part: UpdatePart): 
     }),
     ...(hasStatus(ref) ? { status: old["status"] } : {}),
   } as unknown as Loose;
-  if (ref.resource === "namespaces" && next["spec"] === undefined) Object.assign(next, { spec: old["spec"] });
+  if (ref.resource === "namespaces" && next["spec"] === undefined)
+    Object.assign(next, { spec: old["spec"] });
   if (!hasGeneration(ref) || jsonEqual(content(next), content(old))) return next;
-  return { ...next, metadata: { ...next.metadata, generation: (generation ?? 0) + 1 } } as unknown as Loose;
+  return {
+    ...next,
+    metadata: { ...next.metadata, generation: (generation ?? 0) + 1 },
+  } as unknown as Loose;
 }
 
 /** Everything whose change counts as a new generation. */
 function content(object: Loose): Json {
-  const { metadata: _metadata, status: _status, apiVersion: _apiVersion, kind: _kind, ...rest } = object;
-  return rest as unknown as Json;
+  const {
+    metadata: _metadata,
+    status: _status,
+    apiVersion: _apiVersion,
+    kind: _kind,
+    ...rest
+  } = object;
+  return rest;
 }
 
 /** True when an object that is being deleted has nothing left to wait for. */
@@ -226,10 +270,12 @@ function checkPreconditions(ref: ResourceRef, object: Loose, options: MemoryDele
 function gracePeriod(ref: ResourceRef, object: Loose, options: MemoryDeleteOptions): number {
   if (ref.resource !== "pods") return 0;
   const { spec, status, metadata } = object as unknown as Pod;
-  const isRunning = (spec.nodeName ?? "") !== "" && status?.phase !== "Succeeded" && status?.phase !== "Failed";
+  const isRunning =
+    (spec.nodeName ?? "") !== "" && status?.phase !== "Succeeded" && status?.phase !== "Failed";
   if (!isRunning) return 0;
   const asked = options.gracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30;
-  const current = metadata.deletionTimestamp === undefined ? undefined : metadata.deletionGracePeriodSeconds;
+  const current =
+    metadata.deletionTimestamp === undefined ? undefined : metadata.deletionGracePeriodSeconds;
   if (current === undefined) return asked;
   return options.gracePeriodSeconds === undefined ? current : Math.min(current, asked);
 }
@@ -241,7 +287,12 @@ function finalizersFor(present: readonly string[], policy: string | undefined): 
   return policy === "Foreground" ? [...others, "foregroundDeletion"] : others;
 }
 
-function withDeletion(object: Loose, finalizers: readonly string[], grace: number, nowMs: number): Loose {
+function withDeletion(
+  object: Loose,
+  finalizers: readonly string[],
+  grace: number,
+  nowMs: number,
+): Loose {
   const { metadata } = object;
   const isFirst = metadata.deletionTimestamp === undefined;
   const isShorter = !isFirst && grace < (metadata.deletionGracePeriodSeconds ?? 0);

@@ -31,21 +31,32 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
     before(async () => {
       peer = await create();
       client = createApiClient(peer.transport);
-      await client.create(resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
+      await client.create(resources.namespaces, {
+        apiVersion: "v1",
+        kind: "Namespace",
+        metadata: { name: namespace },
+      });
     });
     after(async () => {
       await client.delete(resources.namespaces, namespace);
       await peer.close?.();
     });
 
-    const configMap = (configName: string, data: Record<string, string> = {}, labels?: Record<string, string>): ConfigMap => ({
+    const configMap = (
+      configName: string,
+      data: Record<string, string> = {},
+      labels?: Record<string, string>,
+    ): ConfigMap => ({
       apiVersion: "v1",
       kind: "ConfigMap",
       metadata: { name: configName, namespace, ...(labels === undefined ? {} : { labels }) },
       data,
     });
-    const createMap = (configName: string, data?: Record<string, string>, labels?: Record<string, string>) =>
-      client.create<ConfigMap>(resources.configMaps, configMap(configName, data, labels));
+    const createMap = (
+      configName: string,
+      data?: Record<string, string>,
+      labels?: Record<string, string>,
+    ) => client.create<ConfigMap>(resources.configMaps, configMap(configName, data, labels));
 
     test("creates, reads and deletes an object", async () => {
       const created = await createMap("crud", { a: "1" });
@@ -56,7 +67,12 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
       const read = await client.get<ConfigMap>(resources.configMaps, "crud", namespace);
       assert.deepEqual(read, created);
       await client.delete(resources.configMaps, "crud", namespace);
-      await rejectsWith(client.get(resources.configMaps, "crud", namespace), 404, "NotFound", 'configmaps "crud" not found');
+      await rejectsWith(
+        client.get(resources.configMaps, "crud", namespace),
+        404,
+        "NotFound",
+        'configmaps "crud" not found',
+      );
     });
 
     test("answers a missing object with a Status that names it", async () => {
@@ -66,23 +82,52 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
         "NotFound",
         'deployments.apps "missing" not found',
       );
-      assert.deepEqual(error.status.details, { name: "missing", group: "apps", kind: "deployments" });
+      assert.deepEqual(error.status.details, {
+        name: "missing",
+        group: "apps",
+        kind: "deployments",
+      });
       assert.equal(error.status.kind, "Status");
-      await rejectsWith(client.delete(resources.configMaps, "missing", namespace), 404, "NotFound", 'configmaps "missing" not found');
+      await rejectsWith(
+        client.delete(resources.configMaps, "missing", namespace),
+        404,
+        "NotFound",
+        'configmaps "missing" not found',
+      );
     });
 
     test("answers an unknown resource with 404", async () => {
-      const unknown: ResourceRef = { group: "", version: "v1", resource: "nosuchthings", kind: "NoSuchThing", namespaced: true };
-      await rejectsWith(client.list(unknown, { namespace }), 404, "NotFound", "the server could not find the requested resource");
+      const unknown: ResourceRef = {
+        group: "",
+        version: "v1",
+        resource: "nosuchthings",
+        kind: "NoSuchThing",
+        namespaced: true,
+      };
+      await rejectsWith(
+        client.list(unknown, { namespace }),
+        404,
+        "NotFound",
+        "the server could not find the requested resource",
+      );
     });
 
     test("refuses a second object of the same name", async () => {
       await createMap("twice");
-      await rejectsWith(createMap("twice"), 409, "AlreadyExists", 'configmaps "twice" already exists');
+      await rejectsWith(
+        createMap("twice"),
+        409,
+        "AlreadyExists",
+        'configmaps "twice" already exists',
+      );
     });
 
     test("makes a name from generateName", async () => {
-      const object = { apiVersion: "v1", kind: "ConfigMap", metadata: { generateName: "made-", namespace } };
+      const object = {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { generateName: "made-", namespace },
+      };
       const made = await client.create<KubeObject>(resources.configMaps, object);
       assert.match(made.metadata.name ?? "", /^made-[bcdfghjklmnpqrstvwxz2456789]{5}$/);
     });
@@ -94,33 +139,54 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
 
     test("updates with the current resourceVersion and conflicts with an old one", async () => {
       const first = await createMap("update", { a: "1" });
-      const second = await client.update<ConfigMap>(resources.configMaps, { ...first, data: { a: "2" } });
+      const second = await client.update<ConfigMap>(resources.configMaps, {
+        ...first,
+        data: { a: "2" },
+      });
       assert.notEqual(second.metadata.resourceVersion, first.metadata.resourceVersion);
       assert.equal(second.metadata.uid, first.metadata.uid);
       await rejectsWith(
-        client.update(resources.configMaps, { ...first, data: { a: "3" } } as ConfigMap),
+        client.update(resources.configMaps, { ...first, data: { a: "3" } }),
         409,
         "Conflict",
         'Operation cannot be fulfilled on configmaps "update": the object has been modified; please apply your changes to the latest version and try again',
       );
       const same = await client.update<ConfigMap>(resources.configMaps, second);
-      assert.equal(same.metadata.resourceVersion, second.metadata.resourceVersion, "an update that changes nothing writes nothing");
+      assert.equal(
+        same.metadata.resourceVersion,
+        second.metadata.resourceVersion,
+        "an update that changes nothing writes nothing",
+      );
     });
 
     test("updates without a resourceVersion whatever is there", async () => {
       await createMap("unconditional", { a: "1" });
-      const updated = await client.update<ConfigMap>(resources.configMaps, configMap("unconditional", { a: "2" }));
+      const updated = await client.update<ConfigMap>(
+        resources.configMaps,
+        configMap("unconditional", { a: "2" }),
+      );
       assert.deepEqual(updated.data, { a: "2" });
     });
 
     test("refuses to update what does not exist", async () => {
-      await rejectsWith(client.update(resources.configMaps, configMap("never")), 404, "NotFound", 'configmaps "never" not found');
+      await rejectsWith(
+        client.update(resources.configMaps, configMap("never")),
+        404,
+        "NotFound",
+        'configmaps "never" not found',
+      );
     });
 
     test("patches with a merge patch", async () => {
       await createMap("merge", { a: "1", b: "2" });
       const patch = { data: { a: null, c: "3" }, metadata: { labels: { x: "y" } } };
-      const patched = await client.patch<ConfigMap>(resources.configMaps, "merge", namespace, "merge", patch);
+      const patched = await client.patch<ConfigMap>(
+        resources.configMaps,
+        "merge",
+        namespace,
+        "merge",
+        patch,
+      );
       assert.deepEqual(patched.data, { b: "2", c: "3" });
       assert.deepEqual(patched.metadata.labels, { x: "y" });
     });
@@ -131,7 +197,13 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
         { op: "test", path: "/data/a", value: "1" },
         { op: "add", path: "/data/b", value: "2" },
       ];
-      const patched = await client.patch<ConfigMap>(resources.configMaps, "json", namespace, "json", add);
+      const patched = await client.patch<ConfigMap>(
+        resources.configMaps,
+        "json",
+        namespace,
+        "json",
+        add,
+      );
       assert.deepEqual(patched.data, { a: "1", b: "2" });
       const remove: Json = [{ op: "remove", path: "/data/nothing" }];
       await rejectsWith(
@@ -144,18 +216,35 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
 
     test("merges lists by key in a strategic merge patch", async () => {
       await client.create(resources.deployments, deployment(namespace, "strategic"));
-      const patch = { spec: { template: { spec: { containers: [{ name: "side", image: "side:1" }] } } } };
-      const patched = await client.patch<Deployment>(resources.deployments, "strategic", namespace, "strategic", patch);
-      const images = (patched.spec.template.spec?.containers ?? []).map((container) => container.image).sort();
+      const patch = {
+        spec: { template: { spec: { containers: [{ name: "side", image: "side:1" }] } } },
+      };
+      const patched = await client.patch<Deployment>(
+        resources.deployments,
+        "strategic",
+        namespace,
+        "strategic",
+        patch,
+      );
+      const images = (patched.spec.template.spec?.containers ?? [])
+        .map((container) => container.image ?? "")
+        .sort();
       assert.deepEqual(images, ["main:1", "side:1"]);
       assert.equal(patched.metadata.generation, 2);
     });
 
     test("conflicts when a patch names an old resourceVersion", async () => {
       const first = await createMap("patch-conflict", { a: "1" });
-      await client.update(resources.configMaps, { ...first, data: { a: "2" } } as ConfigMap);
-      const patch = { metadata: { resourceVersion: first.metadata.resourceVersion ?? "" }, data: { a: "3" } };
-      await rejectsWith(client.patch(resources.configMaps, "patch-conflict", namespace, "merge", patch), 409, "Conflict");
+      await client.update(resources.configMaps, { ...first, data: { a: "2" } });
+      const patch = {
+        metadata: { resourceVersion: first.metadata.resourceVersion ?? "" },
+        data: { a: "3" },
+      };
+      await rejectsWith(
+        client.patch(resources.configMaps, "patch-conflict", namespace, "merge", patch),
+        409,
+        "Conflict",
+      );
     });
 
     test("keeps spec and status apart", async () => {
@@ -163,12 +252,26 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
         ...deployment(namespace, "status"),
         status: { replicas: 7 },
       });
-      assert.equal(created.status?.replicas ?? 0, 0, "a status that is sent with a create is ignored");
+      assert.equal(
+        created.status?.replicas ?? 0,
+        0,
+        "a status that is sent with a create is ignored",
+      );
       assert.equal(created.metadata.generation, 1);
-      const changed = { ...created, spec: { ...created.spec, replicas: 9 }, status: { replicas: 3 } };
-      const reported = await client.update<Deployment>(resources.deployments, changed, { subresource: "status" });
+      const changed = {
+        ...created,
+        spec: { ...created.spec, replicas: 9 },
+        status: { replicas: 3 },
+      };
+      const reported = await client.update<Deployment>(resources.deployments, changed, {
+        subresource: "status",
+      });
       assert.equal(reported.status?.replicas, 3);
-      assert.equal(reported.spec.replicas, created.spec.replicas, "the status subresource leaves the spec alone");
+      assert.equal(
+        reported.spec.replicas,
+        created.spec.replicas,
+        "the status subresource leaves the spec alone",
+      );
       assert.equal(reported.metadata.generation, 1);
       const scaled = await client.update<Deployment>(resources.deployments, {
         ...reported,
@@ -182,7 +285,10 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
 
     test("keeps an object until its last finalizer is gone", async () => {
       const object = configMap("finalized");
-      await client.create(resources.configMaps, { ...object, metadata: { ...object.metadata, finalizers: ["example.com/hold"] } });
+      await client.create(resources.configMaps, {
+        ...object,
+        metadata: { ...object.metadata, finalizers: ["example.com/hold"] },
+      });
       await client.delete(resources.configMaps, "finalized", namespace);
       const held = await client.get<ConfigMap>(resources.configMaps, "finalized", namespace);
       assert.ok(held.metadata.deletionTimestamp);
@@ -194,7 +300,11 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
     test("honours preconditions of a deletion", async () => {
       const created = await createMap("precondition");
       const preconditions = { uid: "00000000-0000-0000-0000-000000000000" };
-      await rejectsWith(client.delete(resources.configMaps, "precondition", namespace, { preconditions }), 409, "Conflict");
+      await rejectsWith(
+        client.delete(resources.configMaps, "precondition", namespace, { preconditions }),
+        409,
+        "Conflict",
+      );
       await client.delete(resources.configMaps, "precondition", namespace, {
         preconditions: { uid: created.metadata.uid ?? "" },
       });
@@ -204,8 +314,15 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
       await createMap("list-a", {}, { suite: "list", tier: "one" });
       await createMap("list-b", {}, { suite: "list", tier: "two" });
       await createMap("list-c", {}, { suite: "list" });
-      const names = async (labelSelector: string, fieldSelector = ""): Promise<readonly (string | undefined)[]> => {
-        const list = await client.list<ConfigMap>(resources.configMaps, { namespace, labelSelector, fieldSelector });
+      const names = async (
+        labelSelector: string,
+        fieldSelector = "",
+      ): Promise<readonly (string | undefined)[]> => {
+        const list = await client.list<ConfigMap>(resources.configMaps, {
+          namespace,
+          labelSelector,
+          fieldSelector,
+        });
         return list.items.map((item) => item.metadata.name);
       };
       assert.deepEqual(await names("suite=list"), ["list-a", "list-b", "list-c"]);
@@ -216,19 +333,37 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
     });
 
     test("refuses selectors that make no sense", async () => {
-      await rejectsWith(client.list(resources.configMaps, { namespace, labelSelector: "a in" }), 400, "BadRequest");
-      await rejectsWith(client.list(resources.configMaps, { namespace, fieldSelector: "data.a=1" }), 400, "BadRequest");
+      await rejectsWith(
+        client.list(resources.configMaps, { namespace, labelSelector: "a in" }),
+        400,
+        "BadRequest",
+      );
+      await rejectsWith(
+        client.list(resources.configMaps, { namespace, fieldSelector: "data.a=1" }),
+        400,
+        "BadRequest",
+      );
     });
 
     test("pages through a consistent list", async () => {
-      for (const letter of ["a", "b", "c"]) await createMap(`page-${letter}`, {}, { suite: "page" });
+      for (const letter of ["a", "b", "c"])
+        await createMap(`page-${letter}`, {}, { suite: "page" });
       const options = { namespace, labelSelector: "suite=page", limit: 2 };
       const first = await client.list<ConfigMap>(resources.configMaps, options);
-      assert.deepEqual(first.items.map((item) => item.metadata.name), ["page-a", "page-b"]);
+      assert.deepEqual(
+        first.items.map((item) => item.metadata.name),
+        ["page-a", "page-b"],
+      );
       assert.ok(first.metadata.continue);
       await createMap("page-d", {}, { suite: "page" });
-      const second = await client.list<ConfigMap>(resources.configMaps, { ...options, continue: first.metadata.continue });
-      assert.deepEqual(second.items.map((item) => item.metadata.name), ["page-c"]);
+      const second = await client.list<ConfigMap>(resources.configMaps, {
+        ...options,
+        continue: first.metadata.continue,
+      });
+      assert.deepEqual(
+        second.items.map((item) => item.metadata.name),
+        ["page-c"],
+      );
       assert.equal(second.metadata.resourceVersion, first.metadata.resourceVersion);
       assert.equal(second.metadata.continue ?? "", "");
     });
@@ -236,17 +371,28 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
     test("watches from the version of a list and resumes from the version of an event", async () => {
       const list = await client.list<ConfigMap>(resources.configMaps, { namespace });
       const created = await createMap("watched", { a: "1" }, { suite: "watch" });
-      const updated = await client.update<ConfigMap>(resources.configMaps, { ...created, data: { a: "2" } });
+      const updated = await client.update<ConfigMap>(resources.configMaps, {
+        ...created,
+        data: { a: "2" },
+      });
       await client.delete(resources.configMaps, "watched", namespace);
       const { resourceVersion = "" } = list.metadata;
       const all = await take(client, resources.configMaps, { namespace, resourceVersion }, 3);
-      assert.deepEqual(all.map((event) => event.type), ["ADDED", "MODIFIED", "DELETED"]);
-      assert.deepEqual(all.map((event) => event.object.metadata.name), ["watched", "watched", "watched"]);
+      assert.deepEqual(
+        all.map((event) => event.type),
+        ["ADDED", "MODIFIED", "DELETED"],
+      );
+      assert.deepEqual(
+        all.map((event) => event.object.metadata.name),
+        ["watched", "watched", "watched"],
+      );
       assert.equal(all[0]?.object.kind, "ConfigMap");
       assert.equal(all[1]?.object.metadata.resourceVersion, updated.metadata.resourceVersion);
       assert.deepEqual(all[2]?.object.data, { a: "2" });
       const versions = all.map((event) => BigInt(event.object.metadata.resourceVersion ?? "0"));
-      assert.ok((versions[0] ?? 0n) < (versions[1] ?? 0n) && (versions[1] ?? 0n) < (versions[2] ?? 0n));
+      assert.ok(
+        (versions[0] ?? 0n) < (versions[1] ?? 0n) && (versions[1] ?? 0n) < (versions[2] ?? 0n),
+      );
       const resumed = await take(
         client,
         resources.configMaps,
@@ -278,16 +424,30 @@ export function runTransportContract(name: string, create: () => Promise<Contrac
       const { metadata } = await client.list(resources.configMaps, { namespace });
       await createMap("moving", {}, { stage: "one" });
       for (const stage of ["two", "two-again", "one"]) {
-        await client.patch(resources.configMaps, "moving", namespace, "merge", { metadata: { labels: { stage } } });
+        await client.patch(resources.configMaps, "moving", namespace, "merge", {
+          metadata: { labels: { stage } },
+        });
       }
-      const options = { namespace, resourceVersion: metadata.resourceVersion ?? "", labelSelector: "stage in (two,two-again)" };
+      const options = {
+        namespace,
+        resourceVersion: metadata.resourceVersion ?? "",
+        labelSelector: "stage in (two,two-again)",
+      };
       const events = await take(client, resources.configMaps, options, 3);
-      assert.deepEqual(events.map((event) => event.type), ["ADDED", "MODIFIED", "DELETED"]);
+      assert.deepEqual(
+        events.map((event) => event.type),
+        ["ADDED", "MODIFIED", "DELETED"],
+      );
     });
 
     test("sends what exists first when a watch has no version", async () => {
       await createMap("initial", {}, { suite: "initial" });
-      const [event] = await take(client, resources.configMaps, { namespace, labelSelector: "suite=initial" }, 1);
+      const [event] = await take(
+        client,
+        resources.configMaps,
+        { namespace, labelSelector: "suite=initial" },
+        1,
+      );
       assert.equal(event?.type, "ADDED");
       assert.equal(event?.object.metadata.name, "initial");
     });
@@ -333,14 +493,22 @@ async function take(
   return events;
 }
 
-async function rejectsWith(promise: Promise<unknown>, code: number, reason: string, message?: string): Promise<ApiError> {
+async function rejectsWith(
+  promise: Promise<unknown>,
+  code: number,
+  reason: string,
+  message?: string,
+): Promise<ApiError> {
   let caught: unknown;
   try {
     await promise;
   } catch (error) {
     caught = error;
   }
-  assert.ok(caught instanceof ApiError, `expected an ApiError ${code} ${reason}, got ${String(caught)}`);
+  assert.ok(
+    caught instanceof ApiError,
+    `expected an ApiError ${code} ${reason}, got ${String(caught)}`,
+  );
   assert.equal(caught.code, code, caught.message);
   assert.equal(caught.reason, reason);
   if (message !== undefined) assert.equal(caught.message, message);

@@ -92,12 +92,17 @@ export function createSimulatedRuntime(options: SimulatedRuntimeOptions = {}): C
     await appendFile(file, `${new Date(clock.now()).toISOString()} ${line.stream} F ${line.text}`);
   };
   const start = (container: ContainerRecord, behaviour: SimulatedProcess): void => {
-    const writes: Promise<void>[] = [];
+    // One after the other, so that lines of the same moment keep their order. A log that cannot be written does not end a container.
+    let written = Promise.resolve();
     for (const line of behaviour.output) {
-      container.timers.push(clock.setTimer(line.atMs, () => void writes.push(writeLog(container, line).catch(() => {}))));
+      container.timers.push(
+        clock.setTimer(line.atMs, () => {
+          written = written.then(() => writeLog(container, line)).catch(() => {});
+        }),
+      );
     }
     if (behaviour.runMs !== undefined && !behaviour.copiesInput) {
-      container.timers.push(clock.setTimer(behaviour.runMs, () => void Promise.all(writes).then(() => finish(container, behaviour.exitCode))));
+      container.timers.push(clock.setTimer(behaviour.runMs, () => void written.then(() => finish(container, behaviour.exitCode))));
     }
   };
   const processOf = (container: ContainerRecord): SimulatedProcess => {

@@ -2,7 +2,20 @@
 import type { KubeObject, LabelSelector, ObjectMeta } from "../meta.ts";
 import type { ObjectReference, SecretReference } from "./core-object.ts";
 import type { NodeSelector } from "./pod.ts";
-import type { AWSElasticBlockStoreVolumeSource, AzureDiskVolumeSource, FCVolumeSource, FlockerVolumeSource, GCEPersistentDiskVolumeSource, HostPathVolumeSource, LocalVolumeSource, NFSVolumeSource, PhotonPersistentDiskVolumeSource, PortworxVolumeSource, QuobyteVolumeSource, VsphereVirtualDiskVolumeSource } from "./volume.ts";
+import type {
+  AWSElasticBlockStoreVolumeSource,
+  AzureDiskVolumeSource,
+  FCVolumeSource,
+  FlockerVolumeSource,
+  GCEPersistentDiskVolumeSource,
+  HostPathVolumeSource,
+  LocalVolumeSource,
+  NFSVolumeSource,
+  PhotonPersistentDiskVolumeSource,
+  PortworxVolumeSource,
+  QuobyteVolumeSource,
+  VsphereVirtualDiskVolumeSource,
+} from "./volume.ts";
 
 export interface PersistentVolumeClaimTemplate {
   readonly metadata?: ObjectMeta;

@@ -1,6 +1,16 @@
 /** core/v1: pods. Required fields are those that every stored object has. */
 import type { KubeObject, LabelSelector, ObjectMeta } from "../meta.ts";
-import type { AppArmorProfile, Container, ContainerExtendedResourceRequest, ContainerStatus, EphemeralContainer, ResourceRequirements, SELinuxOptions, SeccompProfile, WindowsSecurityContextOptions } from "./container.ts";
+import type {
+  AppArmorProfile,
+  Container,
+  ContainerExtendedResourceRequest,
+  ContainerStatus,
+  EphemeralContainer,
+  ResourceRequirements,
+  SELinuxOptions,
+  SeccompProfile,
+  WindowsSecurityContextOptions,
+} from "./container.ts";
 import type { ObjectReference } from "./core-object.ts";
 import type { Volume } from "./volume.ts";
 

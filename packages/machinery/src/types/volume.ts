@@ -1,7 +1,10 @@
 /** core/v1: volume sources of pods. Required fields are those that every stored object has. */
 import type { LabelSelector } from "../meta.ts";
 import type { ObjectFieldSelector, ResourceFieldSelector } from "./container.ts";
-import type { PersistentVolumeClaimTemplate, PersistentVolumeClaimVolumeSource } from "./persistent-volume.ts";
+import type {
+  PersistentVolumeClaimTemplate,
+  PersistentVolumeClaimVolumeSource,
+} from "./persistent-volume.ts";
 import type { LocalObjectReference } from "./pod.ts";
 
 export interface Volume {

@@ -45,7 +45,7 @@ function setUp() {
     };
     for (const plugin of plugins) await plugin.mutate?.(request);
     for (const plugin of plugins) await plugin.validate?.(request);
-    return draft ?? ({ metadata: {} } as Draft);
+    return draft ?? ({ metadata: {} });
   };
   const refusal = async (resource: ResourceId, asked: Asked): Promise<ApiError> => {
     try {

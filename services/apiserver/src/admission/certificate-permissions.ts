@@ -29,7 +29,7 @@ export function createCertificatePermissions(authorizer: Authorizer): AdmissionP
     },
     async validate(request) {
       if (!isResource(request, "certificates.k8s.io", "certificatesigningrequests") || request.operation !== "UPDATE") return;
-      const old = request.old as SigningRequest | undefined;
+      const old: SigningRequest | undefined = request.old;
       const signer = old?.spec?.signerName ?? "";
       if (request.subresource === "approval") {
         if (!(await mayUse(authorizer, request, signer, "approve"))) {

@@ -55,7 +55,7 @@ async function refusalOf(request: AdmissionRequest, node: string, store: Pick<Ob
 async function podRefusal(request: AdmissionRequest, node: string, store: Pick<ObjectStore, "get" | "peek">): Promise<string | undefined> {
   const { operation, subresource } = request;
   const boundHere = async (): Promise<boolean> => {
-    const pod = (request.old as StoredPod | undefined) ?? (await findPod(store, request.namespace, request.name));
+    const pod: StoredPod | undefined = request.old ?? (await findPod(store, request.namespace, request.name));
     // A pod that is gone is left to the verb, which answers that it was not found.
     return pod === undefined || pod.spec?.nodeName === node;
   };

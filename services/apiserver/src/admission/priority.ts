@@ -19,7 +19,8 @@ export function createPriorityAdmission(store: Pick<ObjectStore, "peek" | "peekA
       const spec = podSpecDraft(request);
       if (spec === undefined) return;
       if (request.operation === "UPDATE") {
-        const old = (request.old as StoredPod | undefined)?.spec;
+        const before: StoredPod | undefined = request.old;
+        const old = before?.spec;
         if (spec.priority === undefined && old?.priority !== undefined) spec.priority = old.priority;
         if (spec.preemptionPolicy === undefined && old?.preemptionPolicy !== undefined) spec.preemptionPolicy = old.preemptionPolicy;
         return;

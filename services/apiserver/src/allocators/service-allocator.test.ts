@@ -36,7 +36,7 @@ function setUp(options: { readonly serviceCidrs?: readonly string[]; readonly no
       old,
     } as unknown as AdmissionRequest;
     void allocator.mutate?.(request);
-    if (!dryRun) store.put(resourceIds.services, draft as unknown as KubeObject);
+    if (!dryRun) store.put(resourceIds.services, draft);
     return draft["spec"] as ServiceSpecDraft;
   };
   const stored = (name: string): KubeObject => store.peek(resourceIds.services, "default", name)!;

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { fieldInvalid, newInternal, newInvalid, type KubeObject, type StatusCause } from "@wherry/machinery";
+import { fieldInvalid, newInternal, newInvalid, type StatusCause } from "@wherry/machinery";
 import { cidrContains, cidrSize, formatAddress, nthAddress, parseCidr, tryParseAddress, type Cidr } from "@wherry/net";
 import type { Clock } from "@wherry/service-kit";
 import type { AdmissionPlugin, AdmissionRequest } from "../chain.ts";
@@ -110,7 +110,8 @@ export function createServiceAllocator(options: ServiceAllocatorOptions): Servic
       if (definition.group !== "" || definition.resource !== "services" || subresource !== "" || draft === undefined) return;
       if (operation !== "CREATE" && operation !== "UPDATE") return;
       draft["spec"] ??= {};
-      allocate(request, draft["spec"] as ServiceSpecDraft, (request.old as (KubeObject & StoredService) | undefined)?.spec);
+      const before: StoredService | undefined = request.old;
+      allocate(request, draft["spec"] as ServiceSpecDraft, before?.spec);
     },
   };
 }

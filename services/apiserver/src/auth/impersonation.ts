@@ -69,6 +69,6 @@ function rawHeadersOf(headers: Exchange["headers"]): string[] {
 function goUserInfo(uid: string, groups: readonly string[], extra: ReadonlyMap<string, readonly string[]>): string {
   const list = (values: readonly string[]): string => values.map((value) => JSON.stringify(value)).join(", ");
   const groupText = groups.length === 0 ? "[]string(nil)" : `[]string{${list(groups)}}`;
-  const extraText = extra.size === 0 ? "map[string][]string(nil)" : `map[string][]string{${[...extra].sort().map(([key, values]) => `${JSON.stringify(key)}:[]string{${list(values)}}`).join(", ")}}`;
+  const extraText = extra.size === 0 ? "map[string][]string(nil)" : `map[string][]string{${[...extra].toSorted(([one], [other]) => (one < other ? -1 : 1)).map(([key, values]) => `${JSON.stringify(key)}:[]string{${list(values)}}`).join(", ")}}`;
   return `&user.DefaultInfo{Name:"", UID:${JSON.stringify(uid)}, Groups:${groupText}, Extra:${extraText}}`;
 }

@@ -50,8 +50,8 @@ export function createObjectStoreFake(): ObjectStoreFake {
     put: write,
     get: async <T extends KubeObject>(resource: ResourceId, namespace: string, name: string) => find(resource, namespace, name) as T,
     list: async <T extends KubeObject>(resource: ResourceId, namespace?: string) => all(resource, namespace) as readonly T[],
-    peek: <T extends KubeObject>(resource: ResourceId, namespace: string, name: string) => objects.get(keyOf(resource, namespace, name)) as T | undefined,
-    peekAll: <T extends KubeObject>(resource: ResourceId, namespace?: string) => all(resource, namespace) as readonly T[],
+    peek: ((resource, namespace, name) => objects.get(keyOf(resource, namespace, name))) as ObjectStore["peek"],
+    peekAll: ((resource, namespace) => all(resource, namespace)) as ObjectStore["peekAll"],
     subscribe: <T extends KubeObject>(resource: ResourceId, handler: (change: ObjectChange<T>) => void) => {
       const typed = handler as Handler;
       for (const object of all(resource)) typed({ type: "added", object, revision });
@@ -80,7 +80,7 @@ export function createObjectStoreFake(): ObjectStoreFake {
         before?.();
         if (find(resource, namespace, name) !== current) continue;
         if (next === undefined || JSON.stringify(next) === JSON.stringify(current)) return current as T;
-        return (options?.dryRun === true ? next : write(resource, next as unknown as KubeObject)) as T;
+        return (options?.dryRun === true ? next : write(resource, next)) as T;
       }
     },
     delete: async <T extends KubeObject>(resource: ResourceId, namespace: string, name: string, options?: { readonly preconditions?: Preconditions; readonly dryRun?: boolean }) => {

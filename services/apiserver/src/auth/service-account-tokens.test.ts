@@ -10,8 +10,8 @@ import { parseSigningKey, parseVerificationKeys, type SigningKey } from "./servi
 import { createTokenIssuer, type ServiceAccountClaim } from "./service-account-tokens.ts";
 
 const pem = { type: "pkcs8", format: "pem" } as const;
-const ecKey = parseSigningKey(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export(pem).toString());
-const rsaKey = parseSigningKey(generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export(pem).toString());
+const ecKey = parseSigningKey(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export(pem));
+const rsaKey = parseSigningKey(generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export(pem));
 const issuerName = "https://kubernetes.default.svc.cluster.local";
 
 function setUp(signingKey: SigningKey = ecKey) {
@@ -80,7 +80,7 @@ test("a bound token tells its pod and dies with it", async () => {
 test("an older key of the file still verifies", async () => {
   const { clock, claim } = setUp();
   const old = createTokenIssuer({ issuers: [issuerName], signingKey: rsaKey, verificationKeys: [], clock });
-  const file = rsaKey.publicKey.key.export({ type: "spki", format: "pem" }).toString();
+  const file = rsaKey.publicKey.key.export({ type: "spki", format: "pem" });
   const rotated = createTokenIssuer({ issuers: [issuerName], signingKey: ecKey, verificationKeys: parseVerificationKeys(file), clock });
   assert.equal(rotated.verify(old.issue({ account: claim, audiences: ["api"], expirationSeconds: 600 }))?.sub, "system:serviceaccount:default:app");
 });

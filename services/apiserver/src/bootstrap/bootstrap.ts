@@ -54,7 +54,7 @@ const repairDelayMs = 1000;
 export function createBootstrap(options: ClusterObjectOptions, dependencies: BootstrapDependencies): Bootstrap {
   const { store, clock, log } = dependencies;
   const ends: (() => void)[] = [];
-  let closed = false;
+  const state = { closed: false };
   let repairing = false;
   let again = false;
   let timer: Timer | undefined;
@@ -84,9 +84,9 @@ export function createBootstrap(options: ClusterObjectOptions, dependencies: Boo
       do {
         again = false;
         await assertEndpoints(options, store, ensure, "add");
-      } while (again && !closed);
+      } while (again && !state.closed);
     } catch (error) {
-      if (closed) return;
+      if (state.closed) return;
       log.warn({ err: error }, "the endpoints of the service kubernetes could not be repaired");
       timer = clock.setTimer(repairDelayMs, () => void repair());
     } finally {
@@ -117,7 +117,7 @@ export function createBootstrap(options: ClusterObjectOptions, dependencies: Boo
       }));
     },
     close() {
-      closed = true;
+      state.closed = true;
       timer?.cancel();
       for (const end of ends.splice(0)) end();
     },

@@ -86,7 +86,7 @@ function handlerOf(store: Pick<ObjectStore, "get" | "guaranteedUpdate">, subreso
     subresource,
     get: (request) => store.get<Pod>(resourceIds.pods, request.namespace, request.name, { signal: request.signal }),
     update: (request, build) =>
-      store.guaranteedUpdate<Pod>(resourceIds.pods, request.namespace, request.name, async (draft, current) => change(request, part, draft, current, (await build(current)) as unknown as Pod), {
+      store.guaranteedUpdate<Pod>(resourceIds.pods, request.namespace, request.name, async (draft, current) => change(request, part, draft, current, await build(current)), {
         dryRun: request.dryRun,
         signal: request.signal,
       }),
@@ -101,7 +101,7 @@ function change(request: SubresourceRequest, part: Part, draft: Draft, current: 
   if (sameJson(before, next)) return undefined;
   draft["spec"] = structuredClone(next) as unknown as Json;
   request.definition.strategy.applyDefaults(draft);
-  const causes = [...part.check(before, draft["spec"] as unknown as PodSpec), ...request.definition.strategy.validate(draft as unknown as KubeObject)];
+  const causes = [...part.check(before, draft["spec"] as unknown as PodSpec), ...request.definition.strategy.validate(draft)];
   if (causes.length > 0) throw newInvalid({ group: "", kind: "Pod" }, request.name, causes);
   draft.metadata["generation"] = (current.metadata.generation ?? 0) + 1;
   return draft;

@@ -82,5 +82,5 @@ function scaleOf(object: Scalable): KubeObject {
 function selectorText(selector: NonNullable<Scalable["spec"]>["selector"]): string {
   if (selector === undefined) return "";
   const structured = "matchLabels" in selector || "matchExpressions" in selector;
-  return (structured ? labelSelectorFrom(selector as LabelSelector) : labelSelectorFromMap(selector as Readonly<Record<string, string>>)).toString();
+  return (structured ? labelSelectorFrom(selector) : labelSelectorFromMap(selector as Readonly<Record<string, string>>)).toString();
 }

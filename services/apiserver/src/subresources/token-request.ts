@@ -97,7 +97,7 @@ async function claimOf({ store }: TokenRequestDependencies, request: Subresource
   if (ref === undefined) return base;
   const { kind, apiVersion, name = "" } = ref;
   if (apiVersion !== undefined && apiVersion !== "" && apiVersion !== "v1") throw unsupported(ref);
-  switch (kind) {
+  switch (kind ?? "") {
     case "Pod": {
       const pod = await boundObject<Pod>(store, resourceIds.pods, request.namespace, ref);
       if (pod.spec?.serviceAccountName !== account.metadata.name) {

@@ -90,8 +90,8 @@ const RANGE_SLICE = 4000;
 /** Versions that compaction looks at, and positions that it gives to the log, before it lets others run. */
 const PRUNE_SLICE = 1000;
 
-/** An evaluation that finds values gone from the cache again and again gives up. */
-const VALUE_RETRIES = 10;
+/** An evaluation asks for one compare's values at a time, and may need others when the state changed meanwhile. */
+const VALUE_RETRIES = 2 * 128;
 
 /** Reads the log into memory and serves etcd's API over it. */
 export async function createEngine(config: EngineConfig, deps: EngineDeps): Promise<Engine> {
@@ -117,8 +117,8 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
       pendingMaxBytes: config.pendingMaxBytes,
       revision: () => state.revision,
       onDurable(journal, revision, durationMs) {
-        for (const version of journal.versions) cache.add(version);
         hub.publish(journal.versions);
+        for (const version of journal.versions) cache.add(version);
         metrics.committed(journal.versions, durationMs);
         metrics.observe({ state, watches: hub.size, size: log.size() });
         if (journal.compactRevision !== undefined) startPruning(revision);
@@ -167,15 +167,15 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     kind: "read" | "write",
   ): Promise<Response> {
     assertOpen(options);
-    let pinned: readonly KeyVersion[] = [];
+    const read: ValuesMissing[] = [];
     for (let attempt = 0; ; attempt += 1) {
       const evaluation = newEvaluation(kind === "write" ? commit.journal() : undefined);
-      const outcome = attemptTo(evaluate, evaluation, pinned);
+      const outcome = attemptTo(evaluate, evaluation, pin(read));
       if (!(outcome instanceof ValuesMissing)) return release(outcome, evaluation, options);
       if (attempt === VALUE_RETRIES) throw etcdErrors.tooManyRequests(outcome);
       await cache.fill([outcome.captured]);
       assertOpen(options);
-      pinned = pin(outcome);
+      read.push(outcome);
     }
   }
 
@@ -224,21 +224,28 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     const header = headerAt(state.revision);
     const count = state.countAt(keyRange, revision);
     const durable = commit.settled();
-    const limit = longestScan(request);
-    const versions: KeyVersion[] = [];
-    const scan = (async () => {
-      let from: string | undefined = keyRange.from;
-      while (from !== undefined && versions.length < limit) {
-        from = scanSlice(from, keyRange.to, revision, limit, versions);
-        if (from !== undefined) await new Promise(setImmediate);
-      }
+    const reading = (async () => {
+      const versions = await scanInSlices(keyRange, revision, longestScan(request));
+      const draft = draftRange(evaluation, request, { header, versions, count });
+      await cache.fill(evaluation.captured);
+      return draft;
     })();
-    await cache.guard(scan);
-    const draft = draftRange(evaluation, request, { header, versions, count });
-    const filling = cache.fill(evaluation.captured);
+    cache.guard(reading);
     if (durable !== undefined) await unlessAborted(durable, options?.signal);
-    if (filling !== undefined) await unlessAborted(filling, options?.signal);
-    return draft.build();
+    return (await unlessAborted(reading, options?.signal)).build();
+  }
+
+  async function scanInSlices(
+    range: Extract<ReturnType<typeof keyRangeOf>, { kind: "span" }>,
+    revision: number,
+    limit: number,
+  ): Promise<readonly KeyVersion[]> {
+    const versions: KeyVersion[] = [];
+    for (let from: string | undefined = range.from; ; ) {
+      from = scanSlice(from, range.to, revision, limit, versions);
+      if (from === undefined || versions.length >= limit) return versions;
+      await new Promise(setImmediate);
+    }
   }
 
   /** Gives the key to go on from; undefined at the end. */
@@ -305,12 +312,16 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
 
   async function prune(target: number): Promise<void> {
     const beganMs = performance.now();
+    // Lists that began at older revisions look at these versions slice by slice.
     await cache.quiesce();
     let removed = 0;
     const { history } = state;
     for (let from = 0; from < history.indexOf(target + 1); from += PRUNE_SLICE) {
       const positions = state.prune(target, from, Math.min(from + PRUNE_SLICE, history.indexOf(target + 1)));
       removed += positions.length;
+      hub.forgetShared();
+      // Whoever found these versions before they were cut off is still reading their values.
+      await cache.quiesce();
       await trim(positions);
       await new Promise(setImmediate);
     }
@@ -486,12 +497,14 @@ function freeLeaseId(state: State): bigint {
 }
 
 /** Puts values that were just read in reach of one evaluation, whatever the cache's bound. Gives those to take back. */
-function pin({ captured }: ValuesMissing): readonly KeyVersion[] {
+function pin(read: readonly ValuesMissing[]): readonly KeyVersion[] {
   const pinned: KeyVersion[] = [];
-  for (const [index, version] of captured.versions.entries()) {
-    if (version.kv !== undefined) continue;
-    version.kv = captured.kvs[index];
-    pinned.push(version);
+  for (const { captured } of read) {
+    for (const [index, version] of captured.versions.entries()) {
+      if (version.kv !== undefined) continue;
+      version.kv = captured.kvs[index];
+      pinned.push(version);
+    }
   }
   return pinned;
 }

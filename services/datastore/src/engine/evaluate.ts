@@ -14,6 +14,7 @@ import {
   type TxnRequest,
   type TxnResponse,
 } from "@wherry/etcd-api";
+import { InvariantError } from "@wherry/service-kit";
 import type { Journal } from "./journal.ts";
 import {
   EMPTY,
@@ -93,8 +94,8 @@ export function draftRange(on: Evaluation, request: RangeRequest, finding: Range
     const captured = capture(on, filtered);
     return {
       build() {
-        const sorted = [...(captured.kvs as KeyValue[])].sort((a, b) => Buffer.compare(a.value, b.value));
-        const kvs = cut(order === "descend" ? sorted.reverse() : sorted);
+        const sign = order === "descend" ? -1 : 1;
+        const kvs = cut([...(captured.kvs as KeyValue[])].sort((a, b) => sign * Buffer.compare(a.value, b.value)));
         return { header, kvs: request.keysOnly === true ? strip(kvs) : kvs, more, count };
       },
     };
@@ -330,16 +331,24 @@ function passesFilters(version: KeyVersion, request: RangeRequest): boolean {
   );
 }
 
-/** A target other than the key without an order means ascending. */
+/** Equal ones stay in the order of their keys. A target other than the key without an order means ascending. */
 function sortOrderOf(request: RangeRequest): "none" | "ascend" | "descend" {
   const order = request.sortOrder ?? "none";
   return order === "none" && (request.sortTarget ?? "key") !== "key" ? "ascend" : order;
 }
 
 function sortVersions(versions: readonly KeyVersion[], target: "key" | "version" | "create" | "mod" | "value", order: "ascend" | "descend"): readonly KeyVersion[] {
-  const sorted = [...versions];
-  if (target === "version") sorted.sort((a, b) => a.version - b.version);
-  else if (target === "create") sorted.sort((a, b) => a.createRevision - b.createRevision);
-  else if (target === "mod") sorted.sort((a, b) => a.revision - b.revision);
-  return order === "descend" ? sorted.reverse() : sorted;
+  const sign = order === "descend" ? -1 : 1;
+  switch (target) {
+    case "version":
+      return versions.toSorted((a, b) => sign * (a.version - b.version));
+    case "create":
+      return versions.toSorted((a, b) => sign * (a.createRevision - b.createRevision));
+    case "mod":
+      return versions.toSorted((a, b) => sign * (a.revision - b.revision));
+    case "key":
+      return order === "descend" ? versions.toReversed() : versions;
+    case "value":
+      throw new InvariantError("values are sorted once they are there");
+  }
 }

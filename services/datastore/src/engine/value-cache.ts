@@ -22,7 +22,7 @@ export interface Captured {
 export class ValueCache {
   readonly #log: Log;
   readonly #maxBytes: number;
-  readonly #reads = new Set<Promise<void>>();
+  readonly #reads = new Set<Promise<unknown>>();
   #queue: KeyVersion[] = [];
   #head = 0;
   #bytes = 0;
@@ -58,17 +58,18 @@ export class ValueCache {
   fill(lists: readonly Captured[]): Promise<void> | undefined {
     const wanting = lists.filter((list) => list.missing > 0);
     if (wanting.length === 0) return undefined;
-    return this.guard(this.#fill(wanting));
+    const filling = this.#fill(wanting);
+    this.guard(filling);
+    return filling;
   }
 
-  /** Keeps compaction from removing what `read` still needs. */
-  guard(read: Promise<void>): Promise<void> {
+  /** Keeps compaction from removing what `read` still needs. Handles its rejection as far as the cache is concerned. */
+  guard(read: Promise<unknown>): void {
     this.#reads.add(read);
     const forget = (): void => {
       this.#reads.delete(read);
     };
     read.then(forget, forget);
-    return read;
   }
 
   /** Resolves when every read that is under way now has ended. */

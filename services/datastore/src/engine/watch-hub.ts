@@ -1,4 +1,4 @@
-import { etcdErrors, type WatchEvent, type WatchMessage, type WatchRequest, type WatchStream } from "@wherry/etcd-api";
+import { etcdErrors, type KeyValue, type WatchEvent, type WatchMessage, type WatchRequest, type WatchStream } from "@wherry/etcd-api";
 import { createDeferred, type Clock, type Deferred, type Timer } from "@wherry/service-kit";
 import {
   EMPTY,
@@ -99,6 +99,11 @@ export class WatchHub {
     return event;
   }
 
+  /** After a compaction cut versions off: an event made before may lack a value that is gone now. */
+  forgetShared(): void {
+    this.#shared.length = 0;
+  }
+
   /** Ends all watches; later ones end at once. */
   fail(error: unknown): void {
     this.#failure ??= error;
@@ -136,44 +141,56 @@ export class WatchHub {
   }
 }
 
-/** One event with what it needs: captured while the previous version is certainly there, completed when its values are. */
+/**
+ * One event with what it needs: captured while the previous version is certainly there. A watch that will deliver the event calls
+ * `ready` at once, so that missing values are read before a compaction can remove them.
+ */
 export class PublishedEvent {
   readonly version: KeyVersion;
   readonly size: number;
-  readonly #captured: Captured;
-  readonly #hasPrevious: boolean;
+  readonly #cache: ValueCache;
+  readonly #value: Needed | undefined;
+  readonly #previous: Needed | undefined;
   #plain: WatchEvent | undefined;
   #withPrevious: WatchEvent | undefined;
-  #filling: Promise<void> | undefined;
-  readonly #cache: ValueCache;
 
   constructor(version: KeyVersion, cache: ValueCache) {
     const previous = previousOf(version);
     this.version = version;
     this.#cache = cache;
-    this.#hasPrevious = previous !== undefined;
-    this.#captured = cache.capture([...(version.deleted ? [] : [version]), ...(previous === undefined ? [] : [previous])]);
+    this.#value = version.deleted ? undefined : { captured: cache.capture([version]), filling: undefined };
+    this.#previous = previous === undefined ? undefined : { captured: cache.capture([previous]), filling: undefined };
     this.size = version.size + (previous?.size ?? 0);
   }
 
   /** Undefined when the event can be built. */
-  ready(): Promise<void> | undefined {
-    if (this.#captured.missing === 0) return undefined;
-    this.#filling ??= this.#cache.fill([this.#captured]);
-    return this.#filling;
+  ready(withPrevious: boolean): Promise<unknown> | undefined {
+    const waits = [this.#fill(this.#value), withPrevious ? this.#fill(this.#previous) : undefined].filter((wait) => wait !== undefined);
+    return waits.length === 0 ? undefined : Promise.all(waits);
   }
 
   build(withPrevious: boolean): WatchEvent {
-    if (!withPrevious || !this.#hasPrevious) return (this.#plain ??= this.#make());
-    return (this.#withPrevious ??= { ...this.#make(), prevKv: this.#captured.kvs.at(-1) as NonNullable<WatchEvent["prevKv"]> });
+    if (!withPrevious || this.#previous === undefined) return (this.#plain ??= this.#make());
+    return (this.#withPrevious ??= { ...this.#make(), prevKv: this.#previous.captured.kvs[0] as KeyValue });
+  }
+
+  #fill(needed: Needed | undefined): Promise<void> | undefined {
+    if (needed === undefined || needed.captured.missing === 0) return undefined;
+    needed.filling ??= this.#cache.fill([needed.captured]);
+    return needed.filling;
   }
 
   #make(): WatchEvent {
-    const { version } = this;
-    if (!version.deleted) return { type: "put", kv: this.#captured.kvs[0] as WatchEvent["kv"] };
-    const key = keyBufferOf(version.entry.key);
-    return { type: "delete", kv: { key, createRevision: 0, modRevision: version.revision, version: 0, value: EMPTY, lease: 0n } };
+    if (this.#value !== undefined) return { type: "put", kv: this.#value.captured.kvs[0] as KeyValue };
+    const key = keyBufferOf(this.version.entry.key);
+    const modRevision = this.version.revision;
+    return { type: "delete", kv: { key, createRevision: 0, modRevision, version: 0, value: EMPTY, lease: 0n } };
   }
+}
+
+interface Needed {
+  readonly captured: Captured;
+  filling: Promise<void> | undefined;
 }
 
 class Watch implements WatchStream {
@@ -211,6 +228,8 @@ class Watch implements WatchStream {
   queue(event: PublishedEvent): void {
     this.#queue.push(event);
     this.#queueBytes += event.size;
+    // Whoever delivers the event sees the failure of its reading.
+    event.ready(this.#request.prevKv === true)?.catch(() => {});
     if (this.#queue.length <= QUEUE_MAX_EVENTS && this.#queueBytes <= QUEUE_MAX_BYTES) return;
     this.#next = (this.#queue[0] as PublishedEvent).version.revision;
     this.#queue = [];
@@ -368,9 +387,9 @@ class Watch implements WatchStream {
   }
 
   async #deliver(events: readonly PublishedEvent[]): Promise<WatchMessage> {
-    const waits = events.map((event) => event.ready()).filter((wait) => wait !== undefined);
-    if (waits.length > 0) await Promise.all(waits);
     const withPrevious = this.#request.prevKv === true;
+    const waits = events.map((event) => event.ready(withPrevious)).filter((wait) => wait !== undefined);
+    if (waits.length > 0) await Promise.all(waits);
     const revision = (events.at(-1) as PublishedEvent).version.revision;
     return { kind: "events", revision, events: events.map((event) => event.build(withPrevious)) };
   }

@@ -1,3 +1,4 @@
+import { open } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { createDeferred, invariant, workerFile, type Deferred } from "@wherry/service-kit";
 import { packBatch } from "./batch-frame.ts";
@@ -36,6 +37,8 @@ export function createSqliteLog(config: SqliteLogConfig): Log {
     invariant(opened === undefined, "a log is loaded once");
     try {
       const { default: Sqlite } = await import("better-sqlite3");
+      await createPrivate(file);
+      await createPrivate(`${file}.lock`);
       const lock = lockFile(new Sqlite(`${file}.lock`, { timeout: 0 }));
       try {
         const db = new Sqlite(file);
@@ -193,6 +196,12 @@ function recordOf([position, revision, deleted, key, createRevision, version, le
     lease: lease === null ? 0n : BigInt(lease),
     valueLength,
   };
+}
+
+/** SQLite makes files that everybody can read; what it finds empty it takes as it is, and its own side files like it. */
+async function createPrivate(file: string): Promise<void> {
+  const handle = await open(file, "a", 0o600);
+  await handle.close();
 }
 
 /** An empty database held in an exclusive transaction: the operating system gives the lock up when the process dies. */

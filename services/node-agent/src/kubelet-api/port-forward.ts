@@ -5,7 +5,7 @@ import { KubeletHttpError } from "./kubelet-http-error.ts";
 import type { PodTarget } from "./kubelet-route.ts";
 import type { PodDirectory } from "./pod-directory.ts";
 import { parsePorts, runPortChannels } from "./port-forward-channels.ts";
-import { joinStreams, relayUpgrade } from "./upgrade-relay.ts";
+import { LINGER_MS, joinStreams, relayUpgrade } from "./upgrade-relay.ts";
 import type { UpgradeRequest } from "./upgrade-request.ts";
 import { acceptWebSocket, offeredSubprotocols, wantsWebSocket } from "./websocket-upgrade.ts";
 
@@ -37,7 +37,7 @@ export async function servePortForward(
       if (upstream === undefined) serveStreams(runtime, sandboxId, tunnel, Buffer.alloc(0));
       else {
         if (upstream.head.length > 0) tunnel.write(upstream.head);
-        joinStreams(tunnel, upstream.socket);
+        joinStreams(tunnel, upstream.socket, LINGER_MS);
       }
       return;
     }

@@ -2,6 +2,9 @@ import type { IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 
+/** How long a SPDY peer may take to hang up after the other has. */
+export const LINGER_MS = 5_000;
+
 const RELAYED_HEADERS = new Set(["connection", "upgrade", "x-stream-protocol-version"]);
 
 /**
@@ -19,11 +22,14 @@ export function relayUpgrade(request: IncomingMessage, socket: Duplex, head: Buf
   upstream.setNoDelay(true);
   upstream.write(`${lines.join("\r\n")}\r\nContent-Length: 0\r\n\r\n`);
   if (head.length > 0) upstream.write(head);
-  joinStreams(socket, upstream);
+  joinStreams(socket, upstream, LINGER_MS);
 }
 
-/** Copies both ways at the slower side's pace. An end is passed on as an end, a break destroys both. */
-export function joinStreams(one: Duplex, other: Duplex): void {
+/**
+ * Copies both ways at the slower side's pace. An end is passed on as an end, a break destroys both. With `lingerMs` the other direction has so long
+ * to end too: for protocols that know no half-closed connection.
+ */
+export function joinStreams(one: Duplex, other: Duplex, lingerMs?: number): void {
   const destroyBoth = (): void => {
     one.destroy();
     other.destroy();
@@ -36,6 +42,9 @@ export function joinStreams(one: Duplex, other: Duplex): void {
     from.on("close", () => {
       // What has ended in order is flushed by the pipe; anything else is a break.
       if (!from.readableEnded) to.destroy();
+    });
+    from.on("end", () => {
+      if (lingerMs !== undefined) setTimeout(destroyBoth, lingerMs).unref();
     });
     from.pipe(to);
   }

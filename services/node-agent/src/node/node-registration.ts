@@ -183,7 +183,7 @@ function isReady(status: NodeStatus): boolean {
 /** Heartbeat times alone are no change. */
 function sameStatus(before: NodeStatus, after: NodeStatus): boolean {
   const strip = (status: NodeStatus): Json =>
-    ({ ...status, conditions: (status.conditions ?? []).filter((one) => ownConditions.has(one.type)).map(({ lastHeartbeatTime: _, ...rest }) => rest) }) as unknown as Json;
+    ({ ...status, conditions: (status.conditions ?? []).filter((one) => ownConditions.has(one.type)).map((one) => ({ ...one, lastHeartbeatTime: null })) }) as unknown as Json;
   const left = strip(before) as Record<string, Json | undefined>;
   const right = strip(after) as Record<string, Json | undefined>;
   return Object.keys(right).every((key) => same(left[key], right[key]));

@@ -6,7 +6,7 @@ import { podConditions } from "./pod-conditions.ts";
 import { podPhase } from "./pod-phase.ts";
 import type { PodPhase } from "./pod-phase.ts";
 import { isHostNetwork, isTerminalPhase, podSpec } from "./pod-types.ts";
-import type { ContainerSpec, PodStatus } from "./pod-types.ts";
+import type { PodStatus } from "./pod-types.ts";
 import { qosClass } from "./qos.ts";
 
 export interface PodStatusInputs extends Omit<ContainerStatusInputs, "previous"> {
@@ -28,7 +28,7 @@ export function generatePodStatus(inputs: PodStatusInputs): PodStatus {
   const statusInputs: ContainerStatusInputs = { ...inputs, previous: [...(previous.initContainerStatuses ?? []), ...(previous.containerStatuses ?? []), ...(previous.ephemeralContainerStatuses ?? [])] };
   const main = containerStatuses(statusInputs, spec.containers ?? [], "main");
   const init = containerStatuses(statusInputs, spec.initContainers ?? [], "init");
-  const ephemeral = containerStatuses(statusInputs, (spec.ephemeralContainers ?? []) as readonly ContainerSpec[], "ephemeral");
+  const ephemeral = containerStatuses(statusInputs, spec.ephemeralContainers ?? [], "ephemeral");
   const known = [...init, ...main];
 
   const natural = podPhase(pod, known, inputs.ending);
@@ -56,7 +56,7 @@ export function generatePodStatus(inputs: PodStatusInputs): PodStatus {
     ...(main.length === 0 ? {} : { containerStatuses: main }),
     ...(ephemeral.length === 0 ? {} : { ephemeralContainerStatuses: ephemeral }),
     qosClass: qosClass(pod),
-  } as PodStatus;
+  };
 }
 
 function podIps({ pod, observed, previous, hostIps }: PodStatusInputs): readonly string[] {

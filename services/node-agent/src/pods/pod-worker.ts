@@ -134,8 +134,11 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     }
   };
 
+  const hasWork = (): boolean => dirty && !stopped;
+  const mayRun = (): boolean => mode === "run" && !stopped;
+
   const drain = async (): Promise<void> => {
-    while (dirty && !stopped) {
+    while (hasWork()) {
       dirty = false;
       timer?.cancel();
       wakeAtMs = undefined;
@@ -272,7 +275,7 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   const run = async (): Promise<void> => {
     if (!prepared) await prepare();
     if (!(await readyVolumes())) return;
-    for (let count = 0; count < roundsMax && mode === "run" && !stopped; count += 1) {
+    for (let count = 0; count < roundsMax && mayRun(); count += 1) {
       const plan = decidePod(desired(), observed, clock.now());
       const acted = await perform(plan.actions);
       if (!acted) break;

@@ -96,12 +96,7 @@ function supplementalGroups(context: PodSecurityContext | undefined): readonly n
 
 function seccompProfile(own: SecurityContext | undefined, whole: PodSecurityContext | undefined): SeccompProfile {
   const profile = own?.seccompProfile ?? whole?.seccompProfile;
-  switch (profile?.type) {
-    case "RuntimeDefault":
-      return { profileType: "RuntimeDefault" };
-    case "Localhost":
-      return { profileType: "Localhost", localhostRef: profile.localhostProfile ?? "" };
-    default:
-      return { profileType: "Unconfined" };
-  }
+  if (profile?.type === "RuntimeDefault") return { profileType: "RuntimeDefault" };
+  if (profile?.type === "Localhost") return { profileType: "Localhost", localhostRef: profile.localhostProfile ?? "" };
+  return { profileType: "Unconfined" };
 }

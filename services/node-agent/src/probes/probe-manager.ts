@@ -107,7 +107,7 @@ export function createProbeManager(deps: ProbeManagerDeps): ProbeManager {
         const instance = running && {
           containerId: running.id,
           startedAtMs: running.startedAtMs,
-          ...(before === undefined ? {} : { adopted: { ready: before.ready === true, started: before.started === true } }),
+          ...(before === undefined ? {} : { adopted: { ready: before.ready, started: before.started === true } }),
         };
         for (const worker of Object.values(own.workers)) worker.follow(instance);
       }
@@ -135,7 +135,7 @@ export function createProbeManager(deps: ProbeManagerDeps): ProbeManager {
       return container.readinessProbe === undefined || workersOf(podUid(pod), container.name).readiness?.result(containerId) === "success";
     },
     stop() {
-      for (const uid of [...pods.keys()]) this.remove(uid);
+      for (const uid of pods.keys()) this.remove(uid);
     },
   };
 }

@@ -2,7 +2,7 @@ import { resources } from "@wherry/client";
 import type { ApiClient, ResourceRef } from "@wherry/client";
 import type { ConfigMap, KubeObject, Pod, Secret } from "@wherry/machinery";
 import { isApiError } from "@wherry/machinery";
-import type { Clock, Logger } from "@wherry/service-kit";
+import type { Clock, Logger, Timer } from "@wherry/service-kit";
 import { allContainers, podSpec, podUid } from "../pods/pod-types.ts";
 
 export interface Reference {
@@ -12,7 +12,8 @@ export interface Reference {
 
 /**
  * The configMaps and secrets that this node's pods name, each kept up to date by a watch of its own (a node may not list others). An object
- * that no pod of the node names any more is forgotten. Beyond `watchesMax` objects are fetched anew when asked for.
+ * that no pod of the node names any more is forgotten. Beyond `watchesMax` objects are fetched when asked for, and the pods that name them are told
+ * to ask again every 75 s.
  */
 export interface ReferenceCache {
   configMap(namespace: string, name: string): Promise<ConfigMap | undefined>;
@@ -31,7 +32,9 @@ export interface ReferenceCacheDeps {
   readonly onChange: (uids: readonly string[]) => void;
 }
 
-const watchesMax = 1_000;
+/** Each watch may hold a connection to the API server. */
+const watchesMax = 200;
+const unfollowedRefreshMs = 75_000;
 const retryMs = 5_000;
 
 interface Entry {
@@ -47,6 +50,17 @@ export function createReferenceCache(deps: ReferenceCacheDeps): ReferenceCache {
   const { api, clock, log } = deps;
   const entries = new Map<string, Entry>();
   const byPod = new Map<string, Set<string>>();
+  const unfollowed = new Set<string>();
+  let refreshTimer: Timer | undefined;
+
+  const armRefresh = (): void => {
+    if (unfollowed.size === 0) return;
+    refreshTimer ??= clock.setTimer(unfollowedRefreshMs, () => {
+      refreshTimer = undefined;
+      deps.onChange([...unfollowed]);
+      armRefresh();
+    });
+  };
 
   const open = (kind: Reference["kind"], namespace: string, name: string): Entry => {
     const stop = new AbortController();
@@ -119,10 +133,14 @@ export function createReferenceCache(deps: ReferenceCacheDeps): ReferenceCache {
       const before = byPod.get(uid) ?? new Set<string>();
       for (const key of before) if (!wanted.has(key)) drop(key, uid);
       const kept = new Set<string>();
+      unfollowed.delete(uid);
       for (const [key, reference] of wanted) {
         let entry = entries.get(key);
         if (entry === undefined) {
-          if (entries.size >= watchesMax) continue;
+          if (entries.size >= watchesMax) {
+            unfollowed.add(uid);
+            continue;
+          }
           entry = open(reference.kind, namespace, reference.name);
           entries.set(key, entry);
         }
@@ -130,13 +148,17 @@ export function createReferenceCache(deps: ReferenceCacheDeps): ReferenceCache {
         kept.add(key);
       }
       byPod.set(uid, kept);
+      armRefresh();
     },
     release(uid) {
       for (const key of byPod.get(uid) ?? []) drop(key, uid);
       byPod.delete(uid);
+      unfollowed.delete(uid);
     },
     stop() {
       for (const entry of entries.values()) entry.stop.abort(new Error("the node agent stops"));
+      refreshTimer?.cancel();
+      unfollowed.clear();
       entries.clear();
       byPod.clear();
     },

@@ -1,0 +1,5 @@
+export { createApiserver } from "./apiserver.ts";
+export type { Apiserver, ApiserverDeps } from "./apiserver.ts";
+export type { AuditEvent, AuditSink } from "./audit.ts";
+export { apiserverConfig } from "./config.ts";
+export type { ApiserverConfig } from "./config.ts";

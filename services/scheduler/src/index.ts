@@ -1,0 +1,10 @@
+export { schedulerConfig } from "./config.ts";
+export type { SchedulerConfig } from "./config.ts";
+export { buildNodeInfo } from "./node-info.ts";
+export type { NodeInfo } from "./node-info.ts";
+export { placePod } from "./place-pod.ts";
+export type { Placement, Profile } from "./place-pod.ts";
+export { defaultFilters } from "./plugins/filters.ts";
+export { defaultScores } from "./plugins/scores.ts";
+export { createScheduler } from "./scheduler.ts";
+export type { SchedulerDeps } from "./scheduler.ts";
