@@ -12,6 +12,7 @@ import { createStrategy } from "./strategies/create-strategy.ts";
 import { rulesOf } from "./strategies/kind-rules.ts";
 import type { Tree } from "./tree.ts";
 import type { TypeSchema } from "./type-schema.ts";
+import { validatorOf } from "./validation/kind-validators.ts";
 import { validateMetadata, validateMetadataUpdate } from "./validation/metadata.ts";
 
 /** Every generally available resource of Kubernetes v1.36, in the order of the API's discovery documents. */
@@ -95,6 +96,7 @@ class BuiltinResource implements ResourceDefinition {
         hasStatus: this.subresources.some((subresource) => subresource.name === "status"),
         schema: () => this.schema,
         defaults: defaultsOf(apiVersion, this.kind),
+        validator: validatorOf(apiVersion, this.kind),
         validateMetadata: (object: Tree) => validateMetadata(object, facts),
         validateMetadataUpdate: (object: Tree, old: Tree) => validateMetadataUpdate(object, old, facts),
       },

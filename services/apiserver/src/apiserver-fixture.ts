@@ -32,6 +32,7 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
   const own = options.store === undefined ? createMemoryStore() : undefined;
   const store = options.store ?? own!;
   const config = parseConfig(apiserverConfig, {
+    advertiseAddress: "192.0.2.1",
     staticTokens: [{ token: adminToken, user: { name: "admin", uid: "1", groups: ["system:masters"] } }],
     serviceAccount: { issuers: ["https://issuer.example"], signingKeyPem },
     ...options.config,

@@ -2,7 +2,7 @@
  * The API server put together. Start: fill the cache, create what every cluster has, then serve. Stop: readiness turns red, after a delay new requests are
  * refused, watches end, running requests finish within the deadline, and everything is closed.
  */
-import { arch, platform } from "node:os";
+import { arch, networkInterfaces, platform } from "node:os";
 import type { ApiTransport } from "@wherry/client";
 import type { EtcdStore } from "@wherry/etcd-api";
 import { newGenericFailure, type UserInfo } from "@wherry/machinery";
@@ -120,6 +120,7 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
     return chain(exchange);
   };
 
+  const advertiseAddress = config.advertiseAddress ?? ownAddress();
   const advertisedPort = (): number => config.advertisePort ?? listener?.port ?? (config.listen === undefined || config.listen.port === 0 ? 6443 : config.listen.port);
 
   const service = createService({
@@ -168,7 +169,7 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
         ...createHealthRoutes({ ...healthChecks(), onFailure: (path, failures) => log.warn({ path, failures }, "a health check failed") }),
         ...createDiscoveryRoutes({
           registry,
-          serverAddress: () => `${config.advertiseAddress}:${advertisedPort()}`,
+          serverAddress: () => `${advertiseAddress}:${advertisedPort()}`,
           version: () => versionDocument(config.kubernetesVersion),
           paths: () => routes.paths,
         }),
@@ -189,7 +190,7 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
         ...(deps.audit === undefined ? {} : { audit: deps.audit }),
       });
       if (config.bootstrap) {
-        const bootstrap = createBootstrap(clusterObjects(config, advertisedPort()), { store: objects, operations, definitionOf: stored.definitionOf, clock, log });
+        const bootstrap = createBootstrap(clusterObjects(config, advertiseAddress, advertisedPort()), { store: objects, operations, definitionOf: stored.definitionOf, clock, log });
         await bootstrap.run(signal);
         bootstrap.watch();
         cleanups.push(() => bootstrap.close());
@@ -295,8 +296,8 @@ function requestHeaderOptions({ caPem, ...names }: NonNullable<ApiserverConfig["
   return { requestHeaderCa: caPem, ...names };
 }
 
-function clusterObjects(config: ApiserverConfig, advertisePort: number) {
-  const { serviceCidrs, advertiseAddress, clientCaPem, requestHeader } = config;
+function clusterObjects(config: ApiserverConfig, advertiseAddress: string, advertisePort: number) {
+  const { serviceCidrs, clientCaPem, requestHeader } = config;
   return {
     serviceIp: formatAddress(nthAddress(parseCidr(serviceCidrs[0]!), 1)),
     serviceCidrs,
@@ -305,6 +306,14 @@ function clusterObjects(config: ApiserverConfig, advertisePort: number) {
     ...(clientCaPem === undefined ? {} : { clientCa: clientCaPem }),
     ...(requestHeader === undefined ? {} : { requestHeader: requestHeaderOptions(requestHeader) }),
   };
+}
+
+/** Endpoints may not be loopback addresses, so there has to be another one. */
+function ownAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const found = addresses.find(({ family, internal }) => family === "IPv4" && !internal) ?? addresses.find(({ internal, address }) => !internal && !address.startsWith("fe80"));
+  if (found === undefined) throw new Error("advertiseAddress: this machine has loopback addresses only; set the address under which others reach the API server");
+  return found.address;
 }
 
 function versionDocument(gitVersion: string) {

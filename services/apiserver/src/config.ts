@@ -62,8 +62,8 @@ export const apiserverConfig = z.strictObject({
   /** One range per address family, the default family first. */
   serviceCidrs: z.array(cidr).min(1).max(2).default(["10.43.0.0/16"]),
   nodePorts: z.strictObject({ first: z.number().int().min(1).max(65_535), last: z.number().int().min(1).max(65_535) }).default({ first: 30_000, last: 32_767 }),
-  /** Where pods and other machines reach this server: the endpoint of the service `kubernetes`. */
-  advertiseAddress: z.string().min(1).default("127.0.0.1"),
+  /** Where pods and other machines reach this server: the endpoint of the service `kubernetes`. Absent = the first address of this machine that is not loopback. */
+  advertiseAddress: z.string().min(1).optional(),
   /** Absent = the port of the listener, or 6443. */
   advertisePort: z.number().int().min(1).max(65_535).optional(),
   /** Reads and writes that are worked on at once; more get 429. */

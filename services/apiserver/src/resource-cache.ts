@@ -154,7 +154,7 @@ export class ResourceCache {
       while (count < this.#events.length && this.#events[count]!.revision === last) count++;
       this.#events.splice(0, count);
       this.#firstSequence += count;
-      this.#windowStart = last;
+      this.#windowStart = last - 2;
     }
   }
 }

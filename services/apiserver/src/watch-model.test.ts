@@ -47,94 +47,88 @@ describe("watches", () => {
   });
 });
 
-interface State {
+/** One write, and what was there before and after it. */
+interface Change {
   readonly revision: number;
-  /** "namespace/name" -> team. */
-  readonly objects: ReadonlyMap<string, string>;
+  readonly key: string;
+  readonly before: string | undefined;
+  readonly after: string | undefined;
 }
 
 async function run(fixture: Fixture, script: readonly Step[]): Promise<void> {
-  await clear(fixture);
+  for (const one of namespaces) await ask(fixture.admin, "DELETE", `/api/v1/namespaces/${one}/configmaps`);
   const objects = new Map<string, string>();
-  const history: State[] = [{ revision: await revisionOf(fixture), objects: new Map() }];
+  const changes: Change[] = [{ revision: await revisionOf(fixture), key: "", before: undefined, after: undefined }];
   const watchers: Watcher[] = [];
   for (const step of script) {
     if (step.kind === "watch") {
-      const start = history[Math.max(0, history.length - 1 - step.back)]!;
-      watchers.push(await Watcher.open(fixture, step, start));
+      watchers.push(await Watcher.open(fixture, step, changes, changes.length - 1 - Math.min(step.back, changes.length - 1)));
       continue;
     }
     const key = `${step.namespace}/${step.name}`;
     const path = `/api/v1/namespaces/${step.namespace}/configmaps`;
-    const exists = objects.has(key);
-    if (step.kind === "delete" && !exists) continue;
+    const before = objects.get(key);
     if (step.kind === "delete") {
+      if (before === undefined) continue;
       equal((await ask(fixture.admin, "DELETE", `${path}/${step.name}`)).status, 200);
       objects.delete(key);
-      history.push({ revision: await revisionOf(fixture), objects: new Map(objects) });
+      changes.push({ revision: await revisionOf(fixture), key, before, after: undefined });
       continue;
     }
-    const body = configMap(step.name, { at: String(history.length) }, { team: step.team });
-    const written = exists ? await ask(fixture.admin, "PUT", `${path}/${step.name}`, body) : await ask(fixture.admin, "POST", path, body);
+    const body = configMap(step.name, { at: String(changes.length) }, { team: step.team });
+    const written = before === undefined ? await ask(fixture.admin, "POST", path, body) : await ask(fixture.admin, "PUT", `${path}/${step.name}`, body);
     ok(written.status < 300, written.text);
     objects.set(key, step.team);
-    history.push({ revision: Number(written.json.metadata.resourceVersion), objects: new Map(objects) });
+    changes.push({ revision: Number(written.json.metadata.resourceVersion), key, before, after: step.team });
   }
-  const end = await revisionOf(fixture);
-  for (const watcher of watchers) deepEqual(await watcher.stateAt(end), select(objects, watcher.namespace, watcher.selector));
+  for (const watcher of watchers) await watcher.check(changes);
 }
 
+type WatchStep = Extract<Step, { kind: "watch" }>;
+
 class Watcher {
-  readonly namespace: string;
-  readonly selector: string;
-  readonly #fixture: Fixture;
-  readonly #leave = new AbortController();
+  readonly #step: WatchStep;
+  readonly #start: number;
+  readonly #leave: AbortController;
   readonly #seen: Map<string, string>;
   readonly #reading: Promise<void>;
   #revision: number;
   #wake: (() => void) | undefined;
 
-  private constructor(fixture: Fixture, step: Extract<Step, { kind: "watch" }>, start: State, body: AsyncIterable<Uint8Array>, leave: AbortController) {
-    this.#fixture = fixture;
+  private constructor(step: WatchStep, changes: readonly Change[], start: number, body: AsyncIterable<Uint8Array>, leave: AbortController) {
+    this.#step = step;
+    this.#start = start;
     this.#leave = leave;
-    this.namespace = step.namespace;
-    this.selector = step.selector;
-    this.#revision = start.revision;
-    this.#seen = select(start.objects, step.namespace, step.selector);
+    this.#revision = changes[start]!.revision;
+    this.#seen = stateAfter(changes.slice(0, start + 1), step);
     this.#reading = this.#read(body);
   }
 
-  static async open(fixture: Fixture, step: Extract<Step, { kind: "watch" }>, start: State): Promise<Watcher> {
+  /** Watches from the revision of `changes[start]`. */
+  static async open(fixture: Fixture, step: WatchStep, changes: readonly Change[], start: number): Promise<Watcher> {
     const leave = new AbortController();
     const scope = step.namespace === "" ? "/api/v1/configmaps" : `/api/v1/namespaces/${step.namespace}/configmaps`;
-    const response = await fixture.admin.roundTrip({
-      method: "GET",
-      path: `${scope}?watch=1&resourceVersion=${start.revision}&${step.selector}`,
-      signal: leave.signal,
-    });
+    const path = `${scope}?watch=1&resourceVersion=${changes[start]!.revision}&${step.selector}`;
+    const response = await fixture.admin.roundTrip({ method: "GET", path, signal: leave.signal });
     equal(response.status, 200);
-    return new Watcher(fixture, step, start, response.body, leave);
+    return new Watcher(step, changes, start, response.body, leave);
   }
 
-  /** Waits for a marker object that every selector selects, then compares. */
-  async stateAt(_revision: number): Promise<Map<string, string>> {
-    const place = this.namespace === "" ? "red" : this.namespace;
-    const marker = this.selector.startsWith("field") ? "m3" : "marker";
-    await ask(this.#fixture.admin, "DELETE", `/api/v1/namespaces/${place}/configmaps/${marker}`);
-    const before = new Map(this.#seen);
-    await ask(this.#fixture.admin, "POST", `/api/v1/namespaces/${place}/configmaps`, configMap(marker, {}, { team: "a" }));
-    const key = `${place}/${marker}`;
-    while (this.#seen.get(key) !== "a" || (before.has(key) && marker !== "m3")) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+  async check(changes: readonly Change[]): Promise<void> {
+    const relevant = changes.slice(this.#start + 1).filter(({ key, before, after }) => selects(this.#step, key, before) || selects(this.#step, key, after));
+    const last = relevant.at(-1)?.revision ?? this.#revision;
+    while (this.#revision < last) {
+      await Promise.race([
+        this.#reading,
+        new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        }),
+      ]);
     }
-    const state = new Map(this.#seen);
-    state.delete(key);
-    await ask(this.#fixture.admin, "DELETE", `/api/v1/namespaces/${place}/configmaps/${marker}`);
+    equal(this.#revision, last);
+    deepEqual(this.#seen, stateAfter(changes, this.#step));
     this.#leave.abort();
     await this.#reading;
-    return state;
   }
 
   async #read(body: AsyncIterable<Uint8Array>): Promise<void> {
@@ -144,15 +138,14 @@ class Watcher {
         rest += Buffer.from(chunk).toString();
         const lines = rest.split("\n");
         rest = lines.pop()!;
-        for (const line of lines) this.#apply(JSON.parse(line) as { type: string; object: { metadata: Record<string, never> } });
+        for (const line of lines) this.#apply(JSON.parse(line) as WatchLine);
       }
     } catch (error) {
       if (!this.#leave.signal.aborted) throw error;
     }
   }
 
-  #apply({ type, object }: { type: string; object: { metadata: Record<string, unknown> } }): void {
-    const metadata = object.metadata as { namespace: string; name: string; resourceVersion: string; labels?: { team?: string } };
+  #apply({ type, object: { metadata } }: WatchLine): void {
     const key = `${metadata.namespace}/${metadata.name}`;
     ok(Number(metadata.resourceVersion) > this.#revision, `revision ${metadata.resourceVersion} after ${this.#revision}`);
     this.#revision = Number(metadata.resourceVersion);
@@ -160,23 +153,30 @@ class Watcher {
     if (type === "DELETED") this.#seen.delete(key);
     else this.#seen.set(key, metadata.labels?.team ?? "");
     this.#wake?.();
-    this.#wake = undefined;
   }
 }
 
-function select(objects: ReadonlyMap<string, string>, inNamespace: string, selector: string): Map<string, string> {
-  const matches = (key: string, team: string): boolean => {
-    if (inNamespace !== "" && !key.startsWith(`${inNamespace}/`)) return false;
-    if (selector.startsWith("fieldSelector")) return key.endsWith("/m3");
-    if (selector.includes("!")) return team !== "c";
-    if (selector.includes("in")) return team === "a" || team === "b";
-    return selector === "" || team === "a";
-  };
-  return new Map([...objects].filter(([key, team]) => matches(key, team) && !key.endsWith("/marker")).filter(([key]) => !(selector.startsWith("fieldSelector") && key === `${inNamespace === "" ? "red" : inNamespace}/m3`)));
+interface WatchLine {
+  readonly type: string;
+  readonly object: { readonly metadata: { readonly namespace: string; readonly name: string; readonly resourceVersion: string; readonly labels?: { readonly team?: string } } };
 }
 
-async function clear(fixture: Fixture): Promise<void> {
-  for (const one of namespaces) await ask(fixture.admin, "DELETE", `/api/v1/namespaces/${one}/configmaps`);
+function stateAfter(changes: readonly Change[], step: WatchStep): Map<string, string> {
+  const state = new Map<string, string>();
+  for (const { key, after } of changes) {
+    if (after !== undefined && selects(step, key, after)) state.set(key, after);
+    else state.delete(key);
+  }
+  return state;
+}
+
+/** The naive reading of the five selectors above. */
+function selects({ namespace: of, selector }: WatchStep, key: string, team: string | undefined): boolean {
+  if (team === undefined || !key.startsWith(of)) return false;
+  if (selector.startsWith("fieldSelector")) return key.endsWith("/m3");
+  if (selector.includes("!")) return team !== "c";
+  if (selector.includes("in")) return team === "a" || team === "b";
+  return selector === "" || team === "a";
 }
 
 async function revisionOf(fixture: Fixture): Promise<number> {

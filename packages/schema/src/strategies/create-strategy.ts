@@ -3,6 +3,7 @@ import type { DefaultKind } from "../defaults/kind-defaults.ts";
 import type { Draft, ResourceStrategy, StrategyContext } from "../resource.ts";
 import { copyOf, ensureTree, sameValue, type Tree } from "../tree.ts";
 import type { TypeSchema } from "../type-schema.ts";
+import type { KindValidator } from "../validation/kind-validators.ts";
 import { writeZeros, zeroOf } from "../zero-values.ts";
 
 /** What is particular to a built-in kind; everything left out is as most kinds have it. */
@@ -23,8 +24,6 @@ export interface KindRules {
   readonly isSpecChange?: (draft: Tree, old: Tree) => boolean;
   /** Metadata that a status update must leave alone. */
   readonly statusKeepsMetadata?: readonly string[];
-  readonly validate?: (object: Tree) => readonly StatusCause[];
-  readonly validateUpdate?: (object: Tree, old: Tree) => readonly StatusCause[];
 }
 
 export interface KindFacts {
@@ -35,6 +34,7 @@ export interface KindFacts {
   /** Asked for when first needed, so that nothing is compiled at start. */
   readonly schema: () => TypeSchema;
   readonly defaults: DefaultKind | undefined;
+  readonly validator: KindValidator | undefined;
   readonly validateMetadata: (object: Tree) => readonly StatusCause[];
   readonly validateMetadataUpdate: (object: Tree, old: Tree) => readonly StatusCause[];
 }
@@ -95,7 +95,7 @@ export function createStrategy(facts: KindFacts, rules: KindRules): ResourceStra
 
     validate: (object) => {
       const tree = treeOf(object);
-      return [...facts.validateMetadata(tree), ...(rules.validate?.(tree) ?? [])];
+      return [...facts.validateMetadata(tree), ...(facts.validator?.create(tree) ?? [])];
     },
 
     validateUpdate: (object, old) => {
@@ -103,7 +103,7 @@ export function createStrategy(facts: KindFacts, rules: KindRules): ResourceStra
       const before = treeOf(old);
       return [
         ...facts.validateMetadataUpdate(tree, before),
-        ...(rules.validateUpdate?.(tree, before) ?? rules.validate?.(tree) ?? []),
+        ...(facts.validator?.update?.(tree, before) ?? facts.validator?.create(tree) ?? []),
       ];
     },
   };

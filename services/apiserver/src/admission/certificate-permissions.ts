@@ -1,5 +1,5 @@
 import type { AdmissionPlugin, AdmissionRequest, Authorizer } from "../chain.ts";
-import type { Json, KubeObject } from "@wherry/machinery";
+import type { KubeObject } from "@wherry/machinery";
 import { isResource } from "./pod-draft.ts";
 import { admissionForbidden } from "./refuse.ts";
 
@@ -8,25 +8,10 @@ interface SigningRequest extends KubeObject {
   readonly status?: { readonly certificate?: string };
 }
 
-/**
- * Signing requests say who made them, whatever was sent. Approving one and putting the certificate in it need permission for the signer, beside
- * permission for the subresource.
- */
+/** Approving a signing request and putting the certificate in it need permission for the signer, beside permission for the subresource. */
 export function createCertificatePermissions(authorizer: Authorizer): AdmissionPlugin {
   return {
     name: "CertificateApproval",
-    mutate(request) {
-      if (!isResource(request, "certificates.k8s.io", "certificatesigningrequests") || request.operation !== "CREATE" || request.draft === undefined) return;
-      const { name, uid, groups, extra } = request.user;
-      const { username: _username, uid: _uid, groups: _groups, extra: _extra, ...asked } = (request.draft["spec"] ?? {}) as Readonly<Record<string, Json>>;
-      request.draft["spec"] = {
-        ...asked,
-        username: name,
-        ...(uid === undefined || uid === "" ? {} : { uid }),
-        groups,
-        ...(extra === undefined ? {} : { extra }),
-      };
-    },
     async validate(request) {
       if (!isResource(request, "certificates.k8s.io", "certificatesigningrequests") || request.operation !== "UPDATE") return;
       const old: SigningRequest | undefined = request.old;
