@@ -8,6 +8,8 @@ export type { HttpTransport, HttpTransportOptions } from "./http-transport.ts";
 export { createInformerFactory } from "./informer-factory.ts";
 export type { InformerFactory, InformerFactoryDeps, InformerOptions } from "./informer-factory.ts";
 export type * from "./informer.ts";
+export { createKubeconfigTransport } from "./kubeconfig-transport.ts";
+export type { ClusterAccess } from "./kubeconfig-transport.ts";
 export { LeaderElectionError, runLeaderElection } from "./leader-election.ts";
 export type { LeaderElectionOptions } from "./leader-election.ts";
 export { createPacer } from "./pacer.ts";

@@ -9,7 +9,14 @@ const EXIT_CODE_CAUSE = "ExitCode";
 /** The text that upstream's kubelet writes on the error channel. */
 export function formatRemoteCommandStatus(outcome: RemoteCommandOutcome): string {
   if (outcome.kind === "failed") {
-    return JSON.stringify({ metadata: {}, status: "Failure", message: `Internal error occurred: ${outcome.message}`, reason: "InternalError", details: { causes: [{ message: outcome.message }] }, code: 500 });
+    return JSON.stringify({
+      metadata: {},
+      status: "Failure",
+      message: `Internal error occurred: ${outcome.message}`,
+      reason: "InternalError",
+      details: { causes: [{ message: outcome.message }] },
+      code: 500,
+    });
   }
   if (outcome.exitCode === 0) return JSON.stringify({ metadata: {}, status: "Success" });
   const { exitCode } = outcome;
@@ -26,7 +33,9 @@ interface StatusText {
   readonly status?: string;
   readonly reason?: string;
   readonly message?: string;
-  readonly details?: { readonly causes?: readonly { readonly reason?: string; readonly message?: string }[] };
+  readonly details?: {
+    readonly causes?: readonly { readonly reason?: string; readonly message?: string }[];
+  };
 }
 
 export function parseRemoteCommandStatus(text: string): RemoteCommandOutcome {
@@ -39,6 +48,7 @@ export function parseRemoteCommandStatus(text: string): RemoteCommandOutcome {
   if (status.status === "Success") return { kind: "exited", exitCode: 0 };
   const cause = status.details?.causes?.find((candidate) => candidate.reason === EXIT_CODE_CAUSE);
   const exitCode = Number(cause?.message);
-  if (status.reason === NON_ZERO_EXIT && Number.isInteger(exitCode)) return { kind: "exited", exitCode };
+  if (status.reason === NON_ZERO_EXIT && Number.isInteger(exitCode))
+    return { kind: "exited", exitCode };
   return { kind: "failed", message: status.message ?? text };
 }

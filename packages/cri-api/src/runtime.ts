@@ -27,8 +27,17 @@ export interface PodSandboxConfig {
   readonly metadata: PodSandboxMetadata;
   readonly hostname: string;
   readonly logDirectory: string;
-  readonly dnsConfig?: { readonly servers: readonly string[]; readonly searches: readonly string[]; readonly options: readonly string[] };
-  readonly portMappings: readonly { readonly protocol: "TCP" | "UDP" | "SCTP"; readonly containerPort: number; readonly hostPort: number; readonly hostIp: string }[];
+  readonly dnsConfig?: {
+    readonly servers: readonly string[];
+    readonly searches: readonly string[];
+    readonly options: readonly string[];
+  };
+  readonly portMappings: readonly {
+    readonly protocol: "TCP" | "UDP" | "SCTP";
+    readonly containerPort: number;
+    readonly hostPort: number;
+    readonly hostIp: string;
+  }[];
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly linux: {
@@ -85,7 +94,11 @@ export interface ContainerConfig {
   readonly workingDir: string;
   readonly envs: readonly { readonly key: string; readonly value: string }[];
   readonly mounts: readonly Mount[];
-  readonly devices: readonly { readonly containerPath: string; readonly hostPath: string; readonly permissions: string }[];
+  readonly devices: readonly {
+    readonly containerPath: string;
+    readonly hostPath: string;
+    readonly permissions: string;
+  }[];
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   /** Relative to the sandbox's log directory. */
@@ -191,33 +204,58 @@ export interface AuthConfig {
 
 export interface ContainerRuntime {
   version(): Promise<RuntimeVersion>;
-  status(): Promise<{ readonly runtimeReady: boolean; readonly networkReady: boolean; readonly message: string }>;
+  status(): Promise<{
+    readonly runtimeReady: boolean;
+    readonly networkReady: boolean;
+    readonly message: string;
+  }>;
   runPodSandbox(config: PodSandboxConfig, runtimeHandler?: string): Promise<string>;
   stopPodSandbox(id: string): Promise<void>;
   removePodSandbox(id: string): Promise<void>;
   podSandboxStatus(id: string): Promise<PodSandboxStatus>;
-  listPodSandboxes(filter?: { readonly id?: string; readonly labels?: Readonly<Record<string, string>> }): Promise<readonly PodSandbox[]>;
-  createContainer(sandboxId: string, config: ContainerConfig, sandboxConfig: PodSandboxConfig): Promise<string>;
+  listPodSandboxes(filter?: {
+    readonly id?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  }): Promise<readonly PodSandbox[]>;
+  createContainer(
+    sandboxId: string,
+    config: ContainerConfig,
+    sandboxConfig: PodSandboxConfig,
+  ): Promise<string>;
   startContainer(id: string): Promise<void>;
   /** SIGTERM, then SIGKILL after `timeoutSeconds`. */
   stopContainer(id: string, timeoutSeconds: number): Promise<void>;
   removeContainer(id: string): Promise<void>;
   containerStatus(id: string): Promise<ContainerStatus>;
-  listContainers(filter?: { readonly id?: string; readonly podSandboxId?: string; readonly labels?: Readonly<Record<string, string>> }): Promise<readonly Container[]>;
+  listContainers(filter?: {
+    readonly id?: string;
+    readonly podSandboxId?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  }): Promise<readonly Container[]>;
   reopenContainerLog(id: string): Promise<void>;
   updateContainerResources(id: string, resources: ContainerResources): Promise<void>;
   /** Runs a command to its end. Rejects with code `deadlineExceeded` after `timeoutSeconds` (0 = none). */
-  execSync(id: string, command: readonly string[], timeoutSeconds: number): Promise<{ readonly stdout: Buffer; readonly stderr: Buffer; readonly exitCode: number }>;
+  execSync(
+    id: string,
+    command: readonly string[],
+    timeoutSeconds: number,
+  ): Promise<{ readonly stdout: Buffer; readonly stderr: Buffer; readonly exitCode: number }>;
   /** Streaming; see `ExecSession`. */
   exec(id: string, options: ExecOptions): Promise<ExecSession>;
   attach(id: string, options: Omit<ExecOptions, "command">): Promise<ExecSession>;
   /** A byte stream to `port` on the loopback of the sandbox's network namespace. */
   portForward(sandboxId: string, port: number): Promise<Duplex>;
   /** URL of the runtime's own SPDY streaming server for one request; SPDY clients are relayed to it byte by byte. Absent: not offered. */
-  streamingUrl?(request:
-    | ({ readonly kind: "exec"; readonly containerId: string } & ExecOptions)
-    | ({ readonly kind: "attach"; readonly containerId: string } & Omit<ExecOptions, "command">)
-    | { readonly kind: "portForward"; readonly sandboxId: string; readonly ports: readonly number[] }): Promise<string>;
+  streamingUrl?(
+    request:
+      | ({ readonly kind: "exec"; readonly containerId: string } & ExecOptions)
+      | ({ readonly kind: "attach"; readonly containerId: string } & Omit<ExecOptions, "command">)
+      | {
+          readonly kind: "portForward";
+          readonly sandboxId: string;
+          readonly ports: readonly number[];
+        },
+  ): Promise<string>;
   /** Ends when the signal aborts or the runtime goes away. May miss events; callers relist now and then. */
   events(signal: AbortSignal): AsyncIterable<ContainerEvent>;
   containerStats(): Promise<readonly ContainerStats[]>;

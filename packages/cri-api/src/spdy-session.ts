@@ -1,5 +1,5 @@
 import { finished } from "node:stream/promises";
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { parseRemoteCommandStatus } from "./remote-command-status.ts";
 import { RuntimeError, type ExecOptions, type ExecSession } from "./runtime.ts";
 import { SpdyConnection, type SpdyStream } from "./spdy/connection.ts";
@@ -8,7 +8,10 @@ import { PORT_FORWARD_PROTOCOL, REMOTE_COMMAND_PROTOCOLS, dialSpdy } from "./spd
 const STATUS_MAX_BYTES = 64 * 1024;
 
 /** Runs an exec or attach against a runtime's streaming server: one SPDY connection, one stream per channel. */
-export async function openSpdySession(url: string, options: Omit<ExecOptions, "command">): Promise<ExecSession> {
+export async function openSpdySession(
+  url: string,
+  options: Omit<ExecOptions, "command">,
+): Promise<ExecSession> {
   const upgrade = await dialSpdy(url, REMOTE_COMMAND_PROTOCOLS);
   const connection = new SpdyConnection(upgrade.socket, { role: "client", head: upgrade.head });
   const open = (streamtype: string): SpdyStream => connection.openStream({ streamtype });
@@ -23,10 +26,16 @@ export async function openSpdySession(url: string, options: Omit<ExecOptions, "c
   resize?.resume();
 
   const exit = (async (): Promise<number> => {
-    const outputs = [stdout, stderr].map((stream) => (stream === undefined ? undefined : outputEnd(stream)));
+    const outputs = [stdout, stderr].map((stream) =>
+      stream === undefined ? undefined : outputEnd(stream),
+    );
     const [text] = await Promise.all([readStatus(errorStream), ...outputs]);
     connection.close();
-    if (text === "") throw new RuntimeError("unavailable", "the runtime ended the stream without saying how the command ended");
+    if (text === "")
+      throw new RuntimeError(
+        "unavailable",
+        "the runtime ended the stream without saying how the command ended",
+      );
     const outcome = parseRemoteCommandStatus(text);
     if (outcome.kind === "failed") throw new RuntimeError("unknown", outcome.message);
     return outcome.exitCode;

@@ -4,7 +4,12 @@ import { schemaOf } from "./compile-schema.ts";
 import { conversionOf } from "./conversions.ts";
 import { defaultsOf } from "./defaults/kind-defaults.ts";
 import { definitionNameOf } from "./definition-table.ts";
-import type { ResourceDefinition, ResourceStrategy, TableColumn, VersionConversion } from "./resource.ts";
+import type {
+  ResourceDefinition,
+  ResourceStrategy,
+  TableColumn,
+  VersionConversion,
+} from "./resource.ts";
 import { columnsOf, resourceEntries, type ResourceEntry } from "./resource-table.ts";
 import { selectableFieldsOf } from "./selectable-fields.ts";
 import { storagePrefixOf } from "./storage-prefix.ts";
@@ -58,7 +63,8 @@ class BuiltinResource implements ResourceDefinition {
     this.subresources = entry.subresources;
     this.storageVersion = entry.storageVersion === "" ? apiVersion : entry.storageVersion;
     const optional = this as { -readonly [K in keyof ResourceDefinition]: ResourceDefinition[K] };
-    if (entry.storageVersion !== "") optional.storagePrefix = storagePrefixOf(entry.group, entry.resource);
+    if (entry.storageVersion !== "")
+      optional.storagePrefix = storagePrefixOf(entry.group, entry.resource);
     const conversion = conversionOf(apiVersion, entry.kind);
     if (conversion !== undefined) optional.conversion = conversion;
     this.row = rowOf(apiVersion, entry.kind) as unknown as ResourceDefinition["row"];
@@ -71,7 +77,8 @@ class BuiltinResource implements ResourceDefinition {
 
   get schema(): TypeSchema {
     const name = definitionNameOf(this.group, this.version, this.kind);
-    if (name === undefined) throw new Error(`the tables hold no definition of ${this.storageVersion} ${this.kind}`);
+    if (name === undefined)
+      throw new Error(`the tables hold no definition of ${this.storageVersion} ${this.kind}`);
     return schemaOf(name);
   }
 
@@ -98,7 +105,8 @@ class BuiltinResource implements ResourceDefinition {
         defaults: defaultsOf(apiVersion, this.kind),
         validator: validatorOf(apiVersion, this.kind),
         validateMetadata: (object: Tree) => validateMetadata(object, facts),
-        validateMetadataUpdate: (object: Tree, old: Tree) => validateMetadataUpdate(object, old, facts),
+        validateMetadataUpdate: (object: Tree, old: Tree) =>
+          validateMetadataUpdate(object, old, facts),
       },
       rulesOf(this.group, this.kind),
     );

@@ -43,7 +43,12 @@ class TableSchema implements TypeSchema {
   declare readonly enum?: readonly string[];
   readonly goType: string;
 
-  constructor(type: TypeSchema["type"], node: DefinitionNode, definition: string | undefined, goType: string) {
+  constructor(
+    type: TypeSchema["type"],
+    node: DefinitionNode,
+    definition: string | undefined,
+    goType: string,
+  ) {
     this.type = type;
     this.goType = goType;
     const optional = this as { -readonly [K in keyof TypeSchema]: TypeSchema[K] };
@@ -83,7 +88,12 @@ class ListSchema extends TableSchema {
   readonly #item: DefinitionNode;
   #items: TypeSchema | undefined;
 
-  constructor(node: DefinitionNode, item: DefinitionNode, definition: string | undefined, goType: string) {
+  constructor(
+    node: DefinitionNode,
+    item: DefinitionNode,
+    definition: string | undefined,
+    goType: string,
+  ) {
     super("array", node, definition, goType);
     this.#item = item;
   }
@@ -98,7 +108,12 @@ class MapSchema extends TableSchema {
   readonly #value: DefinitionNode;
   #values: TypeSchema | undefined;
 
-  constructor(node: DefinitionNode, value: DefinitionNode, definition: string | undefined, goType: string) {
+  constructor(
+    node: DefinitionNode,
+    value: DefinitionNode,
+    definition: string | undefined,
+    goType: string,
+  ) {
     super("object", node, definition, goType);
     this.#value = value;
   }
@@ -113,11 +128,14 @@ class MapSchema extends TableSchema {
   }
 }
 
-function createSchema(node: DefinitionNode, definition: string | undefined, givenGoType: string | undefined): TypeSchema {
+function createSchema(
+  node: DefinitionNode,
+  definition: string | undefined,
+  givenGoType: string | undefined,
+): TypeSchema {
   const goType = givenGoType ?? goTypeOf(node, definition);
   const isOpaque =
-    definition === intOrStringDefinition ||
-    (definition !== undefined && freeForm.has(definition));
+    definition === intOrStringDefinition || (definition !== undefined && freeForm.has(definition));
   if (isOpaque || node.t === undefined) return new TableSchema("any", node, definition, goType);
   if (node.i !== undefined) return new ListSchema(node, node.i, definition, goType);
   if (node.ap !== undefined) return new MapSchema(node, node.ap, definition, goType);

@@ -6,7 +6,8 @@ import { copyOf, numberAt, textAt, treeAt, treesAt, type Tree } from "./tree.ts"
 /** Kinds that are served in a version other than the one they are stored in. */
 export function conversionOf(apiVersion: string, kind: string): VersionConversion | undefined {
   if (apiVersion === "events.k8s.io/v1" && kind === "Event") return eventConversion;
-  if (apiVersion === "autoscaling/v1" && kind === "HorizontalPodAutoscaler") return autoscalerConversion;
+  if (apiVersion === "autoscaling/v1" && kind === "HorizontalPodAutoscaler")
+    return autoscalerConversion;
   return undefined;
 }
 
@@ -81,18 +82,37 @@ const autoscalerConversion: VersionConversion = {
     const metrics = treesAt(spec, "metrics");
     const target = metrics.find(isProcessor);
     if (target !== undefined) {
-      spec["targetCPUUtilizationPercentage"] = numberAt(target, "resource", "target", "averageUtilization");
+      spec["targetCPUUtilizationPercentage"] = numberAt(
+        target,
+        "resource",
+        "target",
+        "averageUtilization",
+      );
     }
-    putAnnotation(metadata, metricsAnnotation, metrics.filter((metric) => metric !== target));
+    putAnnotation(
+      metadata,
+      metricsAnnotation,
+      metrics.filter((metric) => metric !== target),
+    );
     delete spec["metrics"];
-    if (spec["behavior"] !== undefined) putAnnotation(metadata, behaviorAnnotation, spec["behavior"]);
+    if (spec["behavior"] !== undefined)
+      putAnnotation(metadata, behaviorAnnotation, spec["behavior"]);
     delete spec["behavior"];
     const currentMetrics = treesAt(status, "currentMetrics");
     const current = currentMetrics.find(isProcessor);
     if (current !== undefined) {
-      status["currentCPUUtilizationPercentage"] = numberAt(current, "resource", "current", "averageUtilization");
+      status["currentCPUUtilizationPercentage"] = numberAt(
+        current,
+        "resource",
+        "current",
+        "averageUtilization",
+      );
     }
-    putAnnotation(metadata, currentMetricsAnnotation, currentMetrics.filter((metric) => metric !== current));
+    putAnnotation(
+      metadata,
+      currentMetricsAnnotation,
+      currentMetrics.filter((metric) => metric !== current),
+    );
     delete status["currentMetrics"];
     putAnnotation(metadata, conditionsAnnotation, treesAt(status, "conditions"));
     delete status["conditions"];

@@ -27,7 +27,9 @@ for (const record of readGolden("field-validation")) {
       return;
     }
     const { warnings } = decodeObject(definition, text, options);
-    const expected = (record.warnings ?? []).map((warning) => JSON.parse(warning.slice("299 - ".length)) as string);
+    const expected = (record.warnings ?? []).map(
+      (warning) => JSON.parse(warning.slice("299 - ".length)) as string,
+    );
     assert.deepEqual(warnings, expected);
   });
 }
@@ -46,7 +48,11 @@ test("unknown fields are pruned, null means absent and zeros are left out", () =
   assert.deepEqual(
     decode({
       metadata: { name: "x", labels: null, annotations: { a: null } },
-      spec: { containers: [{ name: "c", stdin: false, args: [], foo: 1 }], hostNetwork: false, priority: 0 },
+      spec: {
+        containers: [{ name: "c", stdin: false, args: [], foo: 1 }],
+        hostNetwork: false,
+        priority: 0,
+      },
     }),
     {
       apiVersion: "v1",
@@ -86,7 +92,14 @@ test("a wrong type is named with its place and its Go type", () => {
 
 test("an int-or-string is either", () => {
   const services = resourceOfPath("/api/v1/namespaces/n/services").definition;
-  const { object } = decodeObject(services, { spec: { ports: [{ port: 1, targetPort: "http" }, { port: 2, targetPort: 8080 }] } });
+  const { object } = decodeObject(services, {
+    spec: {
+      ports: [
+        { port: 1, targetPort: "http" },
+        { port: 2, targetPort: 8080 },
+      ],
+    },
+  });
   const [first, second] = ((object as Tree)["spec"] as Tree)["ports"] as Tree[];
   assert.equal(first?.["targetPort"], "http");
   assert.equal(second?.["targetPort"], 8080);
@@ -97,7 +110,10 @@ test("a body of another kind is refused", () => {
     messageOf({ apiVersion: "v1", kind: "Service" }),
     'Service in version "v1" cannot be handled as a Pod: converting (v1.Service) to (core.Pod): unknown conversion',
   );
-  assert.match(messageOf({ apiVersion: "v2", kind: "Pod" }), /no kind "Pod" is registered for version "v2"/);
+  assert.match(
+    messageOf({ apiVersion: "v2", kind: "Pod" }),
+    /no kind "Pod" is registered for version "v2"/,
+  );
 });
 
 test("equal keys in strings and escapes do not look like duplicates", () => {

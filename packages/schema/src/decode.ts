@@ -58,8 +58,7 @@ export function decodeObject(
   object["apiVersion"] = apiVersion;
   object["kind"] = target.kind;
   if (fieldValidation === "Ignore") return { object, warnings: [] };
-  const hasDuplicates =
-    typeof body === "string" && countKeysInText(body) !== countKeys(parsed);
+  const hasDuplicates = typeof body === "string" && countKeysInText(body) !== countKeys(parsed);
   const found = hasDuplicates ? strictErrorsInText(body, target.schema) : decoder.unknown;
   const errors = [...(options.earlierStrictErrors ?? []), ...found];
   if (fieldValidation === "Strict" && errors.length > 0) {
@@ -107,7 +106,8 @@ function createDecoder(reportsUnknown: boolean): Decoder {
     const result: Tree = {};
     if (fields === undefined) return value;
     const outer = struct;
-    if (schema.goType !== undefined) struct = schema.goType.slice(schema.goType.lastIndexOf(".") + 1);
+    if (schema.goType !== undefined)
+      struct = schema.goType.slice(schema.goType.lastIndexOf(".") + 1);
     for (const key of Object.keys(value)) {
       const field = fields.get(key);
       if (field === undefined) {
@@ -123,7 +123,8 @@ function createDecoder(reportsUnknown: boolean): Decoder {
       const decoded = decode(field.schema, raw);
       path.pop();
       if (decoded === undefined) continue;
-      if (schema.goType !== undefined && !field.nullable && !field.alwaysWritten && isZero(decoded)) continue;
+      if (schema.goType !== undefined && !field.nullable && !field.alwaysWritten && isZero(decoded))
+        continue;
       result[key] = decoded;
     }
     for (const field of alwaysWrittenFields(schema)) {
@@ -193,7 +194,8 @@ function createDecoder(reportsUnknown: boolean): Decoder {
       case microTimeDefinition:
         return decodeTime(schema, value);
       case intOrStringDefinition:
-        if (typeof value === "string" || (typeof value === "number" && isInteger(value, "int32"))) return value;
+        if (typeof value === "string" || (typeof value === "number" && isInteger(value, "int32")))
+          return value;
         error ??= `json: cannot unmarshal ${valueKind(value, "int32")} into Go value of type int32`;
         return undefined;
       case undefined:
@@ -203,7 +205,9 @@ function createDecoder(reportsUnknown: boolean): Decoder {
     }
     if (schema.type === "any") return value;
     if (schema.type === "array") {
-      return Array.isArray(value) ? decodeList(schema, value) : mismatch(value, schema.goType ?? "array");
+      return Array.isArray(value)
+        ? decodeList(schema, value)
+        : mismatch(value, schema.goType ?? "array");
     }
     if (schema.type === "object") {
       if (!isTree(value)) return mismatch(value, schema.goType ?? "object");
@@ -218,7 +222,8 @@ function createDecoder(reportsUnknown: boolean): Decoder {
   const decodeUnion = (schema: TypeSchema, value: unknown): unknown => {
     const props = unionMember(schema);
     if (props === undefined) return value;
-    if (Array.isArray(value)) return value.map((item) => (isTree(item) ? decode(props, item) : item));
+    if (Array.isArray(value))
+      return value.map((item) => (isTree(item) ? decode(props, item) : item));
     return isTree(value) ? decode(props, value) : value;
   };
 
@@ -256,11 +261,12 @@ function createDecoder(reportsUnknown: boolean): Decoder {
   };
 }
 
-const schemaProps =
-  "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+const schemaProps = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
 function unionMember(schema: TypeSchema): TypeSchema | undefined {
-  return schema.definition?.startsWith(`${schemaProps}Or`) === true ? schemaOf(schemaProps) : undefined;
+  return schema.definition?.startsWith(`${schemaProps}Or`) === true
+    ? schemaOf(schemaProps)
+    : undefined;
 }
 
 /** As upstream writes a place: "spec.containers[0].image". */
@@ -289,8 +295,12 @@ function parseBody(target: DecodeTarget, text: string): Tree {
 }
 
 function checkKind(target: DecodeTarget, value: Tree, apiVersion: string): void {
-  const givenVersion = typeof value["apiVersion"] === "string" && value["apiVersion"] !== "" ? value["apiVersion"] : apiVersion;
-  const givenKind = typeof value["kind"] === "string" && value["kind"] !== "" ? value["kind"] : target.kind;
+  const givenVersion =
+    typeof value["apiVersion"] === "string" && value["apiVersion"] !== ""
+      ? value["apiVersion"]
+      : apiVersion;
+  const givenKind =
+    typeof value["kind"] === "string" && value["kind"] !== "" ? value["kind"] : target.kind;
   if (givenVersion === apiVersion && givenKind === target.kind) return;
   const slash = givenVersion.indexOf("/");
   const group = slash < 0 ? "" : givenVersion.slice(0, slash);
@@ -315,16 +325,10 @@ function cannotHandle(target: DecodeTarget, message: string): ApiError {
 
 function valueKind(value: unknown, goType: string): string {
   if (Array.isArray(value)) return "array";
-  switch (typeof value) {
-    case "boolean":
-      return "bool";
-    case "number":
-      return /^u?int/.test(goType) ? `number ${numberText(value)}` : "number";
-    case "string":
-      return "string";
-    default:
-      return "object";
-  }
+  if (typeof value === "boolean") return "bool";
+  if (typeof value === "string") return "string";
+  if (typeof value !== "number") return "object";
+  return /^u?int/.test(goType) ? `number ${numberText(value)}` : "number";
 }
 
 function numberText(value: number): string {

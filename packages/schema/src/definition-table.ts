@@ -43,11 +43,7 @@ export function definitionNames(): Iterable<string> {
 }
 
 /** "io.k8s.api.apps.v1.Deployment" for ("apps", "v1", "Deployment"); undefined if no definition carries that kind. */
-export function definitionNameOf(
-  group: string,
-  version: string,
-  kind: string,
-): string | undefined {
+export function definitionNameOf(group: string, version: string, kind: string): string | undefined {
   for (const prefix of packagesOf(group)) {
     const name = `${prefix}.${version}.${kind}`;
     if (lines().has(name)) return name;

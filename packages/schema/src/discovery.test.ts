@@ -3,7 +3,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { builtinResources } from "./builtin-resources.ts";
-import { aggregatedDiscovery, coreVersions, groupDocument, groupList, resourceList } from "./discovery.ts";
+import {
+  aggregatedDiscovery,
+  coreVersions,
+  groupDocument,
+  groupList,
+  resourceList,
+} from "./discovery.ts";
 import { createResourceRegistry } from "./registry.ts";
 import { compareVersions } from "./version-order.ts";
 
@@ -51,7 +57,9 @@ test("the aggregated document is upstream's", () => {
   const actual = aggregatedDiscovery(registry, "groups", "v2");
   assert.deepEqual(actual["items"], items);
   assert.equal(actual["apiVersion"], "apidiscovery.k8s.io/v2");
-  const core = aggregatedDiscovery(registry, "core", "v2beta1") as unknown as { items: AggregatedGroup[] };
+  const core = aggregatedDiscovery(registry, "core", "v2beta1") as unknown as {
+    items: AggregatedGroup[];
+  };
   assert.equal(core.items.length, 1);
   assert.equal(core.items[0]?.versions[0]?.version, "v1");
 });
@@ -75,5 +83,12 @@ test("single groups and the core versions are told as a server does", () => {
 
 test("versions are ordered by stability, then by number", () => {
   const versions = ["v1alpha1", "foo", "v1", "v2beta1", "v10", "v2"];
-  assert.deepEqual(versions.sort(compareVersions), ["v10", "v2", "v1", "v2beta1", "v1alpha1", "foo"]);
+  assert.deepEqual(versions.sort(compareVersions), [
+    "v10",
+    "v2",
+    "v1",
+    "v2beta1",
+    "v1alpha1",
+    "foo",
+  ]);
 });

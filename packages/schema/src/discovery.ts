@@ -83,7 +83,8 @@ export function groupNames(registry: ResourceRegistry): readonly string[] {
 /** Versions of a group, the preferred one first. */
 export function versionsOf(registry: ResourceRegistry, group: string): readonly string[] {
   const versions = new Set<string>();
-  for (const definition of registry) if (definition.group === group) versions.add(definition.version);
+  for (const definition of registry)
+    if (definition.group === group) versions.add(definition.version);
   return [...versions].sort(compareVersions);
 }
 
@@ -121,11 +122,16 @@ function resourceEntry(definition: ResourceDefinition): JsonObject {
     verbs: definition.verbs,
     ...(definition.shortNames.length === 0 ? {} : { shortNames: definition.shortNames }),
     ...(definition.categories.length === 0 ? {} : { categories: definition.categories }),
-    ...(definition.storageVersionHash === "" ? {} : { storageVersionHash: definition.storageVersionHash }),
+    ...(definition.storageVersionHash === ""
+      ? {}
+      : { storageVersionHash: definition.storageVersionHash }),
   };
 }
 
-function subresourceEntry(definition: ResourceDefinition, subresource: SubresourceDefinition): JsonObject {
+function subresourceEntry(
+  definition: ResourceDefinition,
+  subresource: SubresourceDefinition,
+): JsonObject {
   return {
     name: `${definition.resource}/${subresource.name}`,
     singularName: "",
@@ -141,14 +147,20 @@ function foreignGroupVersion(
   definition: ResourceDefinition,
   subresource: SubresourceDefinition,
 ): { group?: string; version?: string } {
-  const isOwn = subresource.group === definition.group && subresource.version === definition.version;
+  const isOwn =
+    subresource.group === definition.group && subresource.version === definition.version;
   return isOwn ? {} : { group: subresource.group, version: subresource.version };
 }
 
 function aggregatedEntry(definition: ResourceDefinition): JsonObject {
   const subresources = subresourcesOf(definition).map((subresource) => ({
     subresource: subresource.name,
-    responseKind: { group: "", version: "", kind: subresource.kind, ...foreignGroupVersion(definition, subresource) },
+    responseKind: {
+      group: "",
+      version: "",
+      kind: subresource.kind,
+      ...foreignGroupVersion(definition, subresource),
+    },
     verbs: subresource.verbs,
   }));
   return {

@@ -9,7 +9,7 @@ import type { TypeSchema } from "./type-schema.ts";
 /** Keys of all objects in a JSON text that JSON.parse has accepted. */
 export function countKeysInText(text: string): number {
   let count = 0;
-  for (let start = text.indexOf('"'); start >= 0; ) {
+  for (let start = text.indexOf('"'); start >= 0;) {
     let end = text.indexOf('"', start + 1);
     while (isEscaped(text, end)) end = text.indexOf('"', end + 1);
     let next = end + 1;
@@ -64,7 +64,8 @@ export function strictErrorsInText(text: string, schema: TypeSchema): readonly s
       const field = type?.properties?.get(key);
       if (seen.has(key) && type !== undefined) errors.push(`duplicate field "${place}"`);
       const isUnknown = type?.properties !== undefined && field === undefined;
-      if (isUnknown && type.preservesUnknownFields !== true && !seen.has(key)) errors.push(`unknown field "${place}"`);
+      if (isUnknown && type.preservesUnknownFields !== true && !seen.has(key))
+        errors.push(`unknown field "${place}"`);
       seen.add(key);
       readValue(field?.schema ?? type?.values, place);
       skipBlanks();

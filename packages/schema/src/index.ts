@@ -13,7 +13,11 @@ export {
   resourceList,
   versionsOf,
 } from "./discovery.ts";
-export { openApiV2Json, openApiV2Protobuf, openApiV2ProtobufTypes } from "./openapi/openapi-bytes.ts";
+export {
+  openApiV2Json,
+  openApiV2Protobuf,
+  openApiV2ProtobufTypes,
+} from "./openapi/openapi-bytes.ts";
 export { buildOpenApiV2 } from "./openapi/openapi-v2.ts";
 export { encodeOpenApiV2Protobuf } from "./openapi/openapi-v2-protobuf.ts";
 export { buildOpenApiV3, openApiV3Hash, openApiV3Index } from "./openapi/openapi-v3.ts";

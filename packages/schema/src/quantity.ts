@@ -8,7 +8,9 @@ import {
 } from "@wherry/machinery";
 
 /** Canonical text of a quantity in a body, or the reason why it is none. */
-export function readQuantity(value: string | number): { readonly text: string } | { readonly error: string } {
+export function readQuantity(
+  value: string | number,
+): { readonly text: string } | { readonly error: string } {
   try {
     return { text: canonicalQuantity(typeof value === "string" ? value.trim() : value) };
   } catch (error) {

@@ -7,7 +7,10 @@ test("a resource is found by its plural, its kind, its singular and its short na
   const registry = createResourceRegistry(builtinResources());
   const deployments = registry.find({ group: "apps", version: "v1", resource: "deployments" });
   assert.equal(deployments?.kind, "Deployment");
-  assert.equal(registry.findByKind({ group: "apps", version: "v1", kind: "Deployment" }), deployments);
+  assert.equal(
+    registry.findByKind({ group: "apps", version: "v1", kind: "Deployment" }),
+    deployments,
+  );
   assert.equal(registry.findByName("deploy"), deployments);
   assert.equal(registry.findByName("deployment"), deployments);
   assert.equal(registry.findByName("po")?.resource, "pods");
@@ -40,7 +43,10 @@ test("objects lie where an existing cluster has them", () => {
   assert.equal(prefixOf("", "replicationcontrollers"), "controllers");
   assert.equal(prefixOf("apps", "deployments"), "deployments");
   assert.equal(prefixOf("networking.k8s.io", "ingresses"), "ingress");
-  assert.equal(prefixOf("apiregistration.k8s.io", "apiservices"), "apiregistration.k8s.io/apiservices");
+  assert.equal(
+    prefixOf("apiregistration.k8s.io", "apiservices"),
+    "apiregistration.k8s.io/apiservices",
+  );
   assert.equal(prefixOf("authorization.k8s.io", "subjectaccessreviews"), undefined);
 });
 
@@ -48,16 +54,18 @@ test("events and autoscalers are stored in another version than some are served 
   const registry = createResourceRegistry(builtinResources());
   const events = registry.find({ group: "events.k8s.io", version: "v1", resource: "events" });
   assert.equal(events?.storageVersion, "v1");
-  const stored = events?.conversion?.toStorage({
-    metadata: { name: "e" },
-    ...{ regarding: { kind: "Pod" }, note: "text" },
-  });
+  const event = { metadata: { name: "e" }, regarding: { kind: "Pod" }, note: "text" };
+  const stored = events?.conversion?.toStorage(event);
   assert.deepEqual(stored, {
     apiVersion: "v1",
     metadata: { name: "e" },
     involvedObject: { kind: "Pod" },
     message: "text",
   });
-  const autoscalers = registry.find({ group: "autoscaling", version: "v1", resource: "horizontalpodautoscalers" });
+  const autoscalers = registry.find({
+    group: "autoscaling",
+    version: "v1",
+    resource: "horizontalpodautoscalers",
+  });
   assert.equal(autoscalers?.storageVersion, "autoscaling/v2");
 });

@@ -29,8 +29,21 @@ export function resourceEntries(): readonly ResourceEntry[] {
   const entries: ResourceEntry[] = [];
   const subresourcesOf = new Map<string, SubresourceDefinition[]>();
   for (const line of resources.split("\n")) {
-    const [group, version, resource, subresource, kind, body, singular, namespaced, verbs, short, categories, hash, stored] =
-      line.split("\t") as string[];
+    const [
+      group,
+      version,
+      resource,
+      subresource,
+      kind,
+      body,
+      singular,
+      namespaced,
+      verbs,
+      short,
+      categories,
+      hash,
+      stored,
+    ] = line.split("\t");
     const key = `${group}/${version}/${resource}`;
     if (subresource !== "") {
       const [bodyGroup, bodyVersion] = body === "" ? [group, version] : (body ?? "").split("/");

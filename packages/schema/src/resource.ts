@@ -72,7 +72,10 @@ export interface StrategyContext {
 }
 
 /** A mutable private draft of an object while a request is under way. */
-export type Draft = { [key: string]: Json | undefined; metadata: { [key: string]: Json | undefined } } & JsonObject;
+export type Draft = {
+  [key: string]: Json | undefined;
+  metadata: { [key: string]: Json | undefined };
+} & JsonObject;
 
 /**
  * What is particular to a kind, in upstream's terms (registry strategies). All functions are pure but for changing the draft given.

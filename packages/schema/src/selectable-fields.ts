@@ -11,7 +11,8 @@ const kinds: Readonly<Record<string, (object: Tree) => Fields>> = {
     "spec.serviceAccountName": textAt(pod, "spec", "serviceAccountName"),
     "spec.hostNetwork": String(valueAt(pod, "spec", "hostNetwork") === true),
     "status.phase": textAt(pod, "status", "phase"),
-    "status.podIP": textAt(listAt(pod, "status", "podIPs")[0], "ip") || textAt(pod, "status", "podIP"),
+    "status.podIP":
+      textAt(listAt(pod, "status", "podIPs")[0], "ip") || textAt(pod, "status", "podIP"),
     "status.nominatedNodeName": textAt(pod, "status", "nominatedNodeName"),
   }),
   "v1/Event": (event) => ({
@@ -66,7 +67,15 @@ export function selectableFieldsOf(
 
 function referenceFields(event: Tree, field: string, label: string): Fields {
   const fields: Record<string, string> = {};
-  for (const part of ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]) {
+  for (const part of [
+    "kind",
+    "namespace",
+    "name",
+    "uid",
+    "apiVersion",
+    "resourceVersion",
+    "fieldPath",
+  ]) {
     fields[`${label}.${part}`] = textAt(event, field, part);
   }
   return fields;

@@ -32,6 +32,7 @@ export function zeroOf(field: FieldSchema): unknown {
       return null;
     case "io.k8s.apimachinery.pkg.apis.meta.v1.Duration":
       return "0s";
+    case undefined:
     default:
   }
   switch (schema.type) {
@@ -70,7 +71,8 @@ export function isZero(value: unknown): boolean {
 export function writeZeros(schema: TypeSchema, value: unknown): void {
   if (Array.isArray(value)) {
     const { items } = schema;
-    if (items !== undefined && isStructured(items)) for (const item of value) writeZeros(items, item);
+    if (items !== undefined && isStructured(items))
+      for (const item of value) writeZeros(items, item);
     return;
   }
   if (!isTree(value) || schema.goType === undefined) return;
@@ -86,7 +88,10 @@ export function writeZeros(schema: TypeSchema, value: unknown): void {
     const field = fields.get(key);
     if (field === undefined) continue;
     const child = value[key];
-    if (child === undefined || (!field.alwaysWritten && (field.nullable ? child === null : isZero(child)))) {
+    if (
+      child === undefined ||
+      (!field.alwaysWritten && (field.nullable ? child === null : isZero(child)))
+    ) {
       delete value[key];
     } else if (typeof child === "object") {
       writeZeros(field.schema, child);

@@ -35,7 +35,8 @@ const SCALARS: Readonly<Record<string, string>> = {
 main();
 
 function main(): void {
-  const [factsFile, outputFolder = join(import.meta.dirname, "../../cri-api/src/gen")] = process.argv.slice(2);
+  const [factsFile, outputFolder = join(import.meta.dirname, "../../cri-api/src/gen")] =
+    process.argv.slice(2);
   if (factsFile === undefined) {
     process.stderr.write("usage: generate-cri.ts PROTO_FACTS_JSON [OUTPUT_FOLDER]\n");
     process.exitCode = 2;
@@ -58,7 +59,10 @@ function resolve(cri: ProtoPackage): Pick<ProtoPackage, "messages" | "enums"> {
     const kept: Record<string, Field> = {};
     for (const [fieldName, [number, type, label]] of Object.entries(fields)) {
       if (LEFT_OUT.test(type)) continue;
-      const full = Object.keys(cri.enums).find((candidate) => candidate === type || candidate.endsWith(`.${type}`)) ?? type;
+      const full =
+        Object.keys(cri.enums).find(
+          (candidate) => candidate === type || candidate.endsWith(`.${type}`),
+        ) ?? type;
       kept[fieldName] = label === undefined ? [number, full] : [number, full, label];
     }
     messages[name] = kept;
@@ -94,13 +98,28 @@ function typeSource({ messages, enums }: Pick<ProtoPackage, "messages" | "enums"
     "",
   ];
   for (const [name, values] of Object.entries(enums)) {
-    parts.push(`export type ${typeName(name)} = ${Object.keys(values).map((value) => JSON.stringify(value)).join(" | ")};`);
+    parts.push(
+      `export type ${typeName(name)} = ${Object.keys(values)
+        .map((value) => JSON.stringify(value))
+        .join(" | ")};`,
+    );
   }
   for (const [name, fields] of Object.entries(messages)) {
-    const lines = Object.entries(fields).map(([field, [, type, label]]) => `  readonly ${field}?: ${fieldType(type, label)} | undefined;`);
-    parts.push(lines.length === 0 ? `export type ${typeName(name)} = Readonly<Record<string, never>>;` : `export interface ${typeName(name)} {\n${lines.join("\n")}\n}`);
+    const lines = Object.entries(fields).map(
+      ([field, [, type, label]]) => `  readonly ${field}?: ${fieldType(type, label)} | undefined;`,
+    );
+    parts.push(
+      lines.length === 0
+        ? `export type ${typeName(name)} = Readonly<Record<string, never>>;`
+        : `export interface ${typeName(name)} {\n${lines.join("\n")}\n}`,
+    );
   }
-  parts.push("export interface CriMessages {", ...Object.keys(messages).map((name) => `  ${name}: ${typeName(name)};`), "}", "");
+  parts.push(
+    "export interface CriMessages {",
+    ...Object.keys(messages).map((name) => `  ${name}: ${typeName(name)};`),
+    "}",
+    "",
+  );
   return parts.join("\n");
 }
 

@@ -20,7 +20,11 @@ const read = (name: string): string => readFileSync(join(folder, name), "utf8");
 const readJson = (name: string): unknown => JSON.parse(read(name));
 
 const resources = resourceTable(read("resources.tsv"));
-const definitions = definitionTable(readJson("schema-facts.json"), read("field-tags.tsv"), resources);
+const definitions = definitionTable(
+  readJson("schema-facts.json"),
+  read("field-tags.tsv"),
+  resources,
+);
 const columns = columnTable(read("columns.tsv"));
 const groups = groupOrder(readJson("discovery/apis.json"));
 
@@ -50,12 +54,17 @@ writeFileSync(
 function writeTable(name: string, lines: readonly string[]): void {
   const text = `'${lines.join("\n").replaceAll("\\", "\\\\").replaceAll("'", "\\'").replaceAll("\n", "\\n")}'`;
   writeFileSync(join(schemaSource, "gen", `${name}.js`), `export const ${name} =\n  ${text};\n`);
-  writeFileSync(join(schemaSource, "gen", `${name}.d.ts`), `export declare const ${name}: string;\n`);
+  writeFileSync(
+    join(schemaSource, "gen", `${name}.d.ts`),
+    `export declare const ${name}: string;\n`,
+  );
 }
 
 function discoveryLists(): Record<string, unknown> {
   const lists: Record<string, unknown> = {};
-  for (const groupVersion of new Set(resources.map((row) => (row[0] === "" ? row[1] : `${row[0]}/${row[1]}`)))) {
+  for (const groupVersion of new Set(
+    resources.map((row) => (row[0] === "" ? row[1] : `${row[0]}/${row[1]}`)),
+  )) {
     const file = groupVersion === "v1" ? "api__v1" : `apis__${groupVersion?.replace("/", "__")}`;
     lists[String(groupVersion)] = readJson(`discovery/${file}.json`);
   }

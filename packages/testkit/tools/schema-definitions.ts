@@ -69,7 +69,11 @@ export function definitionTable(
   const pending = [...extraRoots];
   const served = new Set(resources.flatMap((row) => kindsOf(row)));
   for (const [name, node] of Object.entries(definitions)) {
-    if (node.gvk?.some((gvk) => served.has(gvk.join("/")) || served.has(gvk.join("/").replace(/List$/, "")))) {
+    if (
+      node.gvk?.some(
+        (gvk) => served.has(gvk.join("/")) || served.has(gvk.join("/").replace(/List$/, "")),
+      )
+    ) {
       pending.push(name);
     }
   }
@@ -79,7 +83,11 @@ export function definitionTable(
     reachable.add(name);
     pending.push(...references(node));
   }
-  return [...reachable].sort().map((name) => `${name}\t${JSON.stringify(withTags(name, definitions[name] ?? {}, tags, served))}`);
+  return [...reachable]
+    .sort()
+    .map(
+      (name) => `${name}\t${JSON.stringify(withTags(name, definitions[name] ?? {}, tags, served))}`,
+    );
 }
 
 function kindsOf(row: ResourceRow): string[] {
@@ -130,12 +138,15 @@ function withTags(
 /** Go writes structs whether or not they are tagged omitempty; object metadata's creation time is the one exception. */
 function isAlwaysWritten(node: Node, field: string, tag: Tag): boolean {
   if (!tag.omitEmpty) return true;
-  if (tag.type.startsWith("*") || tag.type.startsWith("[]") || tag.type.startsWith("map[")) return false;
+  if (tag.type.startsWith("*") || tag.type.startsWith("[]") || tag.type.startsWith("map["))
+    return false;
   return node.r !== undefined && field !== "creationTimestamp" && !isMapAlias(tag.type);
 }
 
 function isMapAlias(type: string): boolean {
-  return /(^|\.)(ResourceList|FieldsV1|ExtraValue|JSONSchemaDefinitions|JSONSchemaDependencies)$/.test(type);
+  return /(^|\.)(ResourceList|FieldsV1|ExtraValue|JSONSchemaDefinitions|JSONSchemaDependencies)$/.test(
+    type,
+  );
 }
 
 function readTags(text: string): ReadonlyMap<string, Tag> {
@@ -144,14 +155,21 @@ function readTags(text: string): ReadonlyMap<string, Tag> {
   for (const row of rowsOf(text)) {
     const { go_package: goPackageName = "", struct = "", json = "", go_type: type = "" } = row;
     if (json === "(inline)") inlined.push([goPackageName, struct, type]);
-    else tags.set(`${goPackageName} ${struct} ${json}`, { type, omitEmpty: row["omitempty"] === "omitempty" });
+    else
+      tags.set(`${goPackageName} ${struct} ${json}`, {
+        type,
+        omitEmpty: row["omitempty"] === "omitempty",
+      });
   }
   for (const line of aggregatorTags.trim().split("\n")) {
     const [struct = "", json = "", type = "", omit = ""] = line.split("\t");
-    tags.set(`k8s.io/kube-aggregator/pkg/apis/apiregistration/v1 ${struct} ${json}`, { type, omitEmpty: omit === "omitempty" });
+    tags.set(`k8s.io/kube-aggregator/pkg/apis/apiregistration/v1 ${struct} ${json}`, {
+      type,
+      omitEmpty: omit === "omitempty",
+    });
   }
   // Inlined structs may themselves inline others: repeat until nothing is added.
-  for (let size = -1; size !== tags.size; ) {
+  for (let size = -1; size !== tags.size;) {
     size = tags.size;
     for (const [goPackageName, struct, type] of inlined) {
       const prefix = `${goPackageName} ${type.replace(/^.*\./, "")} `;
@@ -199,7 +217,8 @@ function goTypeName(type: string, definition: string): string {
   if (type.startsWith("[]")) return `[]${goTypeName(type.slice(2), definition)}`;
   if (type.startsWith("*")) return `*${goTypeName(type.slice(1), definition)}`;
   const map = /^map\[([^\]]+)\](.*)$/.exec(type);
-  if (map !== null) return `map[${goTypeName(map[1] ?? "", definition)}]${goTypeName(map[2] ?? "", definition)}`;
+  if (map !== null)
+    return `map[${goTypeName(map[1] ?? "", definition)}]${goTypeName(map[2] ?? "", definition)}`;
   if (type === "byte") return "uint8";
   if (/^(string|bool|u?int(8|32|64)?|float64|interface\{\})$/.test(type)) return type;
   const qualified = /^([a-z0-9]+)\.(.+)$/.exec(type);

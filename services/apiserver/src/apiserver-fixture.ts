@@ -3,6 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { createMemoryStore } from "@wherry/datastore/testing";
 import type { ApiTransport } from "@wherry/client";
 import type { EtcdStore } from "@wherry/etcd-api";
+import type { NodeDialer } from "@wherry/net";
 import { createNullMetrics, parseConfig, silentLogger, systemClock, type Clock, type MetricsRegistry } from "@wherry/service-kit";
 import { createApiserver, type Apiserver } from "./apiserver.ts";
 import { apiserverConfig } from "./config.ts";
@@ -16,6 +17,8 @@ export interface FixtureOptions {
   readonly metrics?: MetricsRegistry;
   /** Another server's store, to start a second one over it. It is not stopped by `close`. */
   readonly store?: EtcdStore;
+  /** How kubelets are reached; absent = they are not. */
+  readonly dialer?: NodeDialer;
 }
 
 export interface Fixture {
@@ -42,6 +45,7 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
     clock: options.clock ?? systemClock,
     log: silentLogger,
     metrics: options.metrics ?? createNullMetrics(),
+    ...(options.dialer === undefined ? {} : { dialer: options.dialer }),
   });
   await server.start(new AbortController().signal);
   return {

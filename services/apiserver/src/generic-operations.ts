@@ -96,7 +96,7 @@ export function createGenericOperations({ store, plugins, clock, random }: Opera
     for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "generation", "managedFields"]) delete metadata[field];
     metadata["uid"] = randomUUID();
     metadata["creationTimestamp"] = formatTime(nowMs);
-    strategy.prepareForCreate(draft, { now: nowMs });
+    strategy.prepareForCreate(draft, { now: nowMs, user: context.user });
     const name = String(metadata["name"] ?? "");
     refuse(definition, name, strategy.validate(draft as KubeObject));
     if (admits) await admission.validate({ ...request, name });
@@ -144,8 +144,8 @@ export function createGenericOperations({ store, plugins, clock, random }: Opera
     if (admits) await admission.mutate(request);
 
     keepSystemMetadata(draft, current);
-    if (parameters.subresource === "status") strategy.prepareForStatusUpdate(draft, current, { now: clock.now() });
-    else strategy.prepareForUpdate(draft, current, { now: clock.now() });
+    if (parameters.subresource === "status") strategy.prepareForStatusUpdate(draft, current, { now: clock.now(), user: context.user });
+    else strategy.prepareForUpdate(draft, current, { now: clock.now(), user: context.user });
     refuse(definition, name, strategy.validateUpdate(draft as KubeObject, current));
     if (admits) await admission.validate(request);
     return draft;

@@ -147,14 +147,14 @@ export class ResourceCache {
     const cooling = this.#events[this.#events.length - 1 - framesKept];
     if (cooling !== undefined) cooling.frames = undefined;
     // Dropping in blocks keeps the array from being moved on each event.
-    if (this.#events.length >= this.#limits.eventsMax + framesKept * 2) {
+    if (this.#events.length > this.#limits.eventsMax + (this.#limits.eventsMax >>> 3)) {
       let count = this.#events.length - this.#limits.eventsMax;
       // A revision's events are dropped together, so that windowStart never promises half of one.
       const last = this.#events[count - 1]!.revision;
       while (count < this.#events.length && this.#events[count]!.revision === last) count++;
       this.#events.splice(0, count);
       this.#firstSequence += count;
-      this.#windowStart = last - 2;
+      this.#windowStart = last;
     }
   }
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
@@ -48,7 +48,9 @@ describe("the datastore service", () => {
   });
 
   it("may be stopped before it was started and after a start that failed", async (test) => {
-    const config = datastoreConfig.parse({ endpoint: "sqlite:///proc/nowhere/state.db" });
+    const file = join(await folderOf(test), "file");
+    await writeFile(file, "");
+    const config = datastoreConfig.parse({ endpoint: `sqlite://${join(file, "state.db")}` });
     const deps = { clock: createManualClock(), log: silentLogger, metrics: await createMetrics() };
     const failing = createDatastore(config, deps);
     await assert.rejects(failing.start(test.signal));

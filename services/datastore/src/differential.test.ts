@@ -8,7 +8,7 @@ import { readWatch, startEtcd, type WatchReader } from "@wherry/etcd-api/testing
 import { createNullMetrics, silentLogger, systemClock } from "@wherry/service-kit";
 import { datastoreConfig } from "./config.ts";
 import { createDatastore } from "./datastore.ts";
-import { createRandom, normalise, perform, randomOperation } from "./operation-generator.ts";
+import { createRandom, normalise, perform, randomOperation } from "./testing/operation-generator.ts";
 import { createMemoryStore } from "./testing.ts";
 
 /** The same random requests to two stores: every answer and every watch event must be the same. The seed is in the test's name. */

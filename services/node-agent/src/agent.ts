@@ -8,12 +8,19 @@ import type { ApiClient, EventRecorder, Informer, InformerFactory } from "@wherr
 import type { ContainerRuntime } from "@wherry/cri-api";
 import type { KubeObject, Node, Pod, Service as KubeService } from "@wherry/machinery";
 import { createService } from "@wherry/service-kit";
-import type { Clock, HttpHandler, Logger, MetricsRegistry, Service, Timer } from "@wherry/service-kit";
+import type {
+  Clock,
+  HttpHandler,
+  Logger,
+  MetricsRegistry,
+  Service,
+  Timer,
+} from "@wherry/service-kit";
 import { createCgroupManager, createNoCgroupManager } from "./cgroups/cgroup-manager.ts";
 import type { NodeAgentConfig } from "./config.ts";
 import { createImageCollector } from "./images/image-collection.ts";
 import { createImagePuller } from "./images/image-puller.ts";
-import { preloadImages } from "./images/image-preload.ts";
+import { importPauseImage, preloadImages } from "./images/image-preload.ts";
 import { createKubeletApi } from "./kubelet-api/kubelet-api.ts";
 import { readHostFacts } from "./node/host-facts.ts";
 import { nodeAddresses, nodeCapacity } from "./node/node-object.ts";
@@ -84,13 +91,27 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
   let parts: Parts | undefined;
 
   const build = async (): Promise<Parts> => {
-    for (const folder of [join(config.kubeletRoot, "pods"), join(config.kubeletRoot, "plugins"), config.podLogsRoot, config.containerLogsRoot]) await mkdir(folder, { recursive: true });
+    for (const folder of [
+      join(config.kubeletRoot, "pods"),
+      join(config.kubeletRoot, "plugins"),
+      config.podLogsRoot,
+      config.containerLogsRoot,
+    ])
+      await mkdir(folder, { recursive: true });
     const facts = await readHostFacts(config.kubeletRoot);
     const { allocatable, capacity } = nodeCapacity(config, facts);
-    const recorder = createEventRecorder({ client: api, clock, component: "kubelet", node: config.nodeName, log });
+    const recorder = createEventRecorder({
+      client: api,
+      clock,
+      component: "kubelet",
+      node: config.nodeName,
+      log,
+    });
     const events = podEvents(recorder);
     const informers = deps.informers ?? createInformerFactory({ client: api, clock, log, metrics });
-    const podInformer = informers.informer<Pod>(resources.pods, { fieldSelector: `spec.nodeName=${config.nodeName}` });
+    const podInformer = informers.informer<Pod>(resources.pods, {
+      fieldSelector: `spec.nodeName=${config.nodeName}`,
+    });
     const serviceInformer = informers.informer<KubeService>(resources.services);
     const registration = createNodeRegistration(config, {
       api,
@@ -98,11 +119,17 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
       clock,
       log,
       facts,
-      recordEvent: (node, type, reason, message) => recorder.event(nodeReference(node), type, reason, message),
+      recordEvent: (node, type, reason, message) =>
+        recorder.event(nodeReference(node), type, reason, message),
       onNetworkReady: () => parts?.pods.wakeAll(),
     });
     const status = createStatusWriter({ api, clock, log });
-    const references = createReferenceCache({ api, clock, log, onChange: (uids) => uids.forEach((uid) => parts?.pods.worker(uid)?.referencesChanged()) });
+    const references = createReferenceCache({
+      api,
+      clock,
+      log,
+      onChange: (uids) => uids.forEach((uid) => parts?.pods.worker(uid)?.referencesChanged()),
+    });
     const mounter = config.mounts === "system" ? createSystemMounter() : createNoMounter();
     const volumes = createVolumeManager({
       kubeletRoot: config.kubeletRoot,
@@ -119,14 +146,33 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
       metrics,
       userAgent,
       onChange: (uid) => parts?.pods.worker(uid)?.wake(),
-      recordEvent: (pod, container, type, reason, message) => events.record(pod, container, type, reason, message),
+      recordEvent: (pod, container, type, reason, message) =>
+        events.record(pod, container, type, reason, message),
     });
     const collector = createImageCollector(
-      { highPercent: config.imageGcHighPercent, lowPercent: config.imageGcLowPercent, minAgeMs: imageMinAgeMs },
-      { runtime, clock, log, onFailure: (message) => recorder.event(nodeReference(registration.node()), "Warning", "FreeDiskSpaceFailed", message) },
+      {
+        highPercent: config.imageGcHighPercent,
+        lowPercent: config.imageGcLowPercent,
+        minAgeMs: imageMinAgeMs,
+      },
+      {
+        runtime,
+        clock,
+        log,
+        onFailure: (message) =>
+          recorder.event(
+            nodeReference(registration.node()),
+            "Warning",
+            "FreeDiskSpaceFailed",
+            message,
+          ),
+      },
     );
     const cgroupOptions = { root: config.cgroupRoot, mount: config.cgroupMount, allocatable };
-    const cgroups = config.cgroups === "system" ? createCgroupManager(cgroupOptions, { clock, log }) : createNoCgroupManager();
+    const cgroups =
+      config.cgroups === "system"
+        ? createCgroupManager(cgroupOptions, { clock, log })
+        : createNoCgroupManager();
     await cgroups.start();
     const ids = new Map<string, string>();
     const podDeps: PodDeps = {
@@ -134,7 +180,10 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
       runtime,
       clock,
       log,
-      images: createImagePuller({ runtime, clock, onUsed: (ref) => collector.markUsed(ref) }, config.pullsMax),
+      images: createImagePuller(
+        { runtime, clock, onUsed: (ref) => collector.markUsed(ref) },
+        config.pullsMax,
+      ),
       volumes,
       mounter,
       references,
@@ -144,8 +193,15 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
       status,
       events,
       node: {
-        hostIps: () => nodeAddresses(config, facts).flatMap((one) => (one.type === "InternalIP" ? [one.address] : [])),
-        allocatable: { cpu: allocatable.cpuMilli, memory: allocatable.memoryBytes, "ephemeral-storage": allocatable.storageBytes },
+        hostIps: () =>
+          nodeAddresses(config, facts).flatMap((one) =>
+            one.type === "InternalIP" ? [one.address] : [],
+          ),
+        allocatable: {
+          cpu: allocatable.cpuMilli,
+          memory: allocatable.memoryBytes,
+          "ephemeral-storage": allocatable.storageBytes,
+        },
         memoryCapacityBytes: capacity.memoryBytes,
         network: () => registration.network(),
       },
@@ -156,9 +212,27 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
       userAgent,
       register: (id, uid) => registerRuntimeId(ids, id, uid),
     };
-    const pods = createPodManager(podDeps, { informer: podInformer, node: () => registration.node(), appArmorEnabled: facts.appArmorEnabled, onRuntimeLost: () => registration.check() }, ids);
+    const pods = createPodManager(
+      podDeps,
+      {
+        informer: podInformer,
+        node: () => registration.node(),
+        appArmorEnabled: facts.appArmorEnabled,
+        onRuntimeLost: () => registration.check(),
+      },
+      ids,
+    );
     repeat(config.imageGcMs, "collecting images", () => collector.collect());
-    return { registration, pods, informers, recorder, status, probes, volumes, services: serviceInformer };
+    return {
+      registration,
+      pods,
+      informers,
+      recorder,
+      status,
+      probes,
+      volumes,
+      services: serviceInformer,
+    };
   };
 
   const repeat = (periodMs: number, what: string, work: () => Promise<void>): void => {
@@ -176,12 +250,26 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
   const service = createService({
     name: `node-agent ${config.nodeName}`,
     async start(signal) {
-      const preloaded = config.imagesDir === "" ? Promise.resolve() : preloadImages(config.imagesDir, runtime, log).then(() => {});
+      if (config.importPauseImage)
+        await importPauseImage(join(config.kubeletRoot, "images"), runtime);
+      const preloaded =
+        config.imagesDir === ""
+          ? Promise.resolve()
+          : preloadImages(config.imagesDir, runtime, log).then(() => {});
+      preloaded.catch(() => {}); // Awaited below; a failed registration must not leave it unhandled.
       parts = await build();
       if (deps.informers === undefined) parts.informers.start();
       await parts.registration.start(signal);
-      const lease = { nodeName: config.nodeName, renewMs: config.leaseRenewMs, durationSeconds: config.leaseSeconds };
-      void runNodeLease(lease, { api, clock, log, nodeUid: () => parts?.registration.node().metadata.uid }, stopping.signal);
+      const lease = {
+        nodeName: config.nodeName,
+        renewMs: config.leaseRenewMs,
+        durationSeconds: config.leaseSeconds,
+      };
+      void runNodeLease(
+        lease,
+        { api, clock, log, nodeUid: () => parts?.registration.node().metadata.uid },
+        stopping.signal,
+      );
       // Service variables are part of the first container's environment, so services come first.
       await parts.services.whenSynced(signal);
       await preloaded;
@@ -217,7 +305,10 @@ export function createNodeAgent(config: NodeAgentConfig, deps: NodeAgentDeps): N
   });
   let server: Server | undefined;
   const streamServer = (): Server => {
-    server ??= createServer((request, response) => handler.handle(request, response)).on("upgrade", (request, socket, head) => handler.upgrade(request, socket, head));
+    server ??= createServer((request, response) => handler.handle(request, response)).on(
+      "upgrade",
+      (request, socket, head) => handler.upgrade(request, socket, head),
+    );
     return server;
   };
 
@@ -233,14 +324,24 @@ function podEvents(recorder: EventRecorder): PodEvents {
   return {
     record(pod, container, type, reason, message) {
       const object: KubeObject = { apiVersion: "v1", kind: "Pod", metadata: pod.metadata };
-      recorder.event(object, type, reason, message, container === undefined ? {} : { fieldPath: containerFieldPath(container) });
+      recorder.event(
+        object,
+        type,
+        reason,
+        message,
+        container === undefined ? {} : { fieldPath: containerFieldPath(container) },
+      );
     },
   };
 }
 
 /** Events about a node name it by its name in place of the uid, as upstream's do, so that they are found before it is registered. */
 function nodeReference(node: Node): KubeObject {
-  return { apiVersion: "v1", kind: "Node", metadata: { name: node.metadata.name ?? "", uid: node.metadata.name ?? "" } };
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name: node.metadata.name ?? "", uid: node.metadata.name ?? "" },
+  };
 }
 
 async function readHostDns(path: string): Promise<DnsSettings> {

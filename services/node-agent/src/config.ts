@@ -1,6 +1,7 @@
 import { z } from "zod";
 
-const duration = (defaultMs: number): z.ZodDefault<z.ZodNumber> => z.number().int().positive().default(defaultMs);
+const duration = (defaultMs: number): z.ZodDefault<z.ZodNumber> =>
+  z.number().int().positive().default(defaultMs);
 
 /**
  * What the node agent must know before it starts. Paths keep the kubelet's layout, so that log collectors and CSI-like tools that look into
@@ -18,7 +19,15 @@ export const nodeAgentConfig = z.strictObject({
   /** Extra labels at registration. */
   nodeLabels: z.record(z.string(), z.string()).default({}),
   /** Taints at registration. */
-  nodeTaints: z.array(z.strictObject({ key: z.string().min(1), value: z.string().optional(), effect: z.enum(["NoSchedule", "PreferNoSchedule", "NoExecute"]) })).default([]),
+  nodeTaints: z
+    .array(
+      z.strictObject({
+        key: z.string().min(1),
+        value: z.string().optional(),
+        effect: z.enum(["NoSchedule", "PreferNoSchedule", "NoExecute"]),
+      }),
+    )
+    .default([]),
   /** Annotations set at registration (K3s' `k3s.io/…` ones come from the launcher). */
   nodeAnnotations: z.record(z.string(), z.string()).default({}),
   /** `spec.providerID`; empty: not set. */
@@ -35,6 +44,8 @@ export const nodeAgentConfig = z.strictObject({
   containerLogsRoot: z.string().default("/var/log/containers"),
   /** Folder whose `*.tar` and `*.tar.gz` are imported at start; empty: none. */
   imagesDir: z.string().default(""),
+  /** Import the built-in sandbox image when the runtime does not have it; for a containerd whose `sandbox_image` it is. */
+  importPauseImage: z.boolean().default(false),
   /** `system`: mount tmpfs and binds. `none`: plain folders only, for hollow nodes and tests without root. */
   mounts: z.enum(["system", "none"]).default("system"),
   /** Cgroup (path below the hierarchy's root) under which `kubepods` is made. `none` switches cgroups off. */
@@ -47,14 +58,22 @@ export const nodeAgentConfig = z.strictObject({
   /** The host's resolver file for `dnsPolicy: Default` pods; empty: none. */
   resolvConf: z.string().default("/etc/resolv.conf"),
   /** Sysctls outside the kubelet's safe list that pods may set. */
-  allowedUnsafeSysctls: z.array(z.string()).default(["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]),
+  allowedUnsafeSysctls: z
+    .array(z.string())
+    .default(["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]),
   /** Pods this node takes at most. */
   podsMax: z.number().int().min(1).max(10_000).default(110),
   /** Subtracted from capacity to give allocatable. */
   reservedCpuMilli: z.number().int().min(0).default(0),
   reservedMemoryBytes: z.number().int().min(0).default(0),
   /** Overrides what the host says, for hollow nodes. */
-  capacity: z.strictObject({ cpuMilli: z.number().int().positive(), memoryBytes: z.number().int().positive(), storageBytes: z.number().int().positive() }).optional(),
+  capacity: z
+    .strictObject({
+      cpuMilli: z.number().int().positive(),
+      memoryBytes: z.number().int().positive(),
+      storageBytes: z.number().int().positive(),
+    })
+    .optional(),
   /** Port announced in `status.daemonEndpoints`; nothing listens there unless the launcher opens it. */
   kubeletPort: z.number().int().min(0).max(65_535).default(10_250),
   leaseRenewMs: duration(10_000),
@@ -67,7 +86,11 @@ export const nodeAgentConfig = z.strictObject({
   relistMs: duration(90_000),
   /** Log size and rotation check. */
   logCheckMs: duration(60_000),
-  logMaxBytes: z.number().int().min(1_024).default(10 * 1024 * 1024),
+  logMaxBytes: z
+    .number()
+    .int()
+    .min(1_024)
+    .default(10 * 1024 * 1024),
   logFilesMax: z.number().int().min(2).default(5),
   imageGcMs: duration(300_000),
   imageGcHighPercent: z.number().min(1).max(100).default(85),

@@ -5,11 +5,20 @@
 import { parseArgs } from "node:util";
 import { startDnsProgram } from "./network/dns/dns-program.ts";
 
-const { values } = parseArgs({ options: { socket: { type: "string" }, state: { type: "string" }, program: { type: "string", default: "" }, warm: { type: "boolean", default: false } } });
+const { values } = parseArgs({
+  options: {
+    socket: { type: "string" },
+    state: { type: "string" },
+    program: { type: "string", default: "" },
+    warm: { type: "boolean", default: false },
+  },
+});
 
 if (!values.warm) {
   if (values.socket === undefined || values.state === undefined) {
-    process.stderr.write("error: --socket and --state are needed; the node agent starts this program\n");
+    process.stderr.write(
+      "error: --socket and --state are needed; the node agent starts this program\n",
+    );
     process.exit(2);
   }
   const program = await startDnsProgram({

@@ -4,3 +4,16 @@ export { nodeAgentConfig } from "./config.ts";
 export type { NodeAgentConfig } from "./config.ts";
 export { nodeAgentFlags, nodeAgentRunOf, runNodeAgent } from "./run-node-agent.ts";
 export type { NodeAgentRun, RunNodeAgentOptions } from "./run-node-agent.ts";
+export { ContainerdError } from "./containerd/containerd-error.ts";
+export type { ContainerdErrorCode } from "./containerd/containerd-error.ts";
+export { DEFAULT_STATE_DIR, createContainerdService } from "./containerd/containerd-service.ts";
+export type {
+  ContainerdConfig,
+  ContainerdDeps,
+  ContainerdService,
+} from "./containerd/containerd-service.ts";
+export { terminateContainerd } from "./containerd/terminate.ts";
+export { createKubeletApi } from "./kubelet-api/kubelet-api.ts";
+export type { KubeletApiDeps } from "./kubelet-api/kubelet-api.ts";
+export type { NodeUsage } from "./kubelet-api/node-usage.ts";
+export type { PodDirectory } from "./kubelet-api/pod-directory.ts";

@@ -2,8 +2,15 @@ import { createLogger, describeFlags, resolveFlags, runMain } from "@wherry/serv
 import { nodeAgentFlags, nodeAgentRunOf, runNodeAgent } from "./run-node-agent.ts";
 
 runMain(async ({ args, env, signal, stderr, stdout }) => {
-  if (args.includes("--help")) return stdout(`Usage: wherry node-agent --kubeconfig FILE [flags]\n\n${describeFlags(nodeAgentFlags)}\n`);
+  if (args.includes("--help"))
+    return stdout(
+      `Usage: wherry node-agent --kubeconfig FILE [flags]\n\n${describeFlags(nodeAgentFlags)}\n`,
+    );
   const run = nodeAgentRunOf(resolveFlags(nodeAgentFlags, { args, env }).values);
   const log = await createLogger({ level: "info", format: "text" });
-  await runNodeAgent(run, { signal, log, onReady: () => stderr("wherry node-agent is up and running\n") });
+  await runNodeAgent(run, {
+    signal,
+    log,
+    onReady: () => stderr("wherry node-agent is up and running\n"),
+  });
 });

@@ -6,5 +6,7 @@ export { placePod } from "./place-pod.ts";
 export type { Placement, Profile } from "./place-pod.ts";
 export { defaultFilters } from "./plugins/filters.ts";
 export { defaultScores } from "./plugins/scores.ts";
+export { runScheduler, schedulerFlags, schedulerRunOf } from "./run-scheduler.ts";
+export type { SchedulerRun } from "./run-scheduler.ts";
 export { createScheduler } from "./scheduler.ts";
 export type { SchedulerDeps } from "./scheduler.ts";

@@ -6,6 +6,8 @@ export { createNodePasswords } from "./node-passwords.ts";
 export type { NodePasswords, PasswordVerdict } from "./node-passwords.ts";
 export { createReverseProxy } from "./reverse-proxy.ts";
 export type { ReverseProxyOptions } from "./reverse-proxy.ts";
+export { runTunnelProxy, tunnelProxyFlags } from "./run-tunnel-proxy.ts";
+export type { RunTunnelProxyOptions } from "./run-tunnel-proxy.ts";
 export { createKubeletGate, createTunnelClient } from "./tunnel-client.ts";
 export type { KubeletGateOptions, NodeCredentials, TunnelClientOptions } from "./tunnel-client.ts";
 export { createTunnelProxy } from "./tunnel-proxy.ts";

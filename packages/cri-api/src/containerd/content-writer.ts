@@ -8,10 +8,17 @@ const WRITE_PATH = "/containerd.services.content.v1.Content/Write";
 const MESSAGE_BYTES = 1024 * 1024;
 
 /** Streams one blob into containerd's content store, which checks its digest. A blob that is there already is left alone (and kept by the lease). */
-export async function writeBlob(channel: GrpcChannel, native: NativeClient, lease: string, blob: PlannedBlob, content: AsyncIterable<Buffer>): Promise<void> {
+export async function writeBlob(
+  channel: GrpcChannel,
+  native: NativeClient,
+  lease: string,
+  blob: PlannedBlob,
+  content: AsyncIterable<Buffer>,
+): Promise<void> {
   const stream = await channel.duplexStream(WRITE_PATH, native.metadata(lease));
   const head = { ref: `${lease}-${blob.digest}`, total: blob.size, expected: blob.digest };
-  const encode = (request: object): Buffer => native.codec.encode("ContentWriteRequest", { ...head, ...request });
+  const encode = (request: object): Buffer =>
+    native.codec.encode("ContentWriteRequest", { ...head, ...request });
   let failure: RuntimeError | undefined;
   let committed = false;
   const opened = Promise.withResolvers<void>();
@@ -38,9 +45,11 @@ export async function writeBlob(channel: GrpcChannel, native: NativeClient, leas
       if (!more) await Promise.race([once(stream, "drain"), over.promise]);
     }
   }
-  if (failure === undefined) stream.write(encode({ action: "COMMIT", offset, labels: blob.labels }));
+  if (failure === undefined)
+    stream.write(encode({ action: "COMMIT", offset, labels: blob.labels }));
   stream.end();
   await over.promise;
   if (failure !== undefined && failure.code !== "alreadyExists") throw failure;
-  if (failure === undefined && !committed) throw new RuntimeError("internal", `containerd did not confirm ${blob.digest}`);
+  if (failure === undefined && !committed)
+    throw new RuntimeError("internal", `containerd did not confirm ${blob.digest}`);
 }

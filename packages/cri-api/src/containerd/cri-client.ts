@@ -38,21 +38,40 @@ interface ImageCalls {
 
 /** The unary calls of CRI v1 with typed messages. `timeoutMs` 0 waits for ever. */
 export interface CriClient {
-  runtime<Name extends keyof RuntimeCalls>(name: Name, request: CriMessages[RuntimeCalls[Name][0]], timeoutMs?: number): Promise<CriMessages[RuntimeCalls[Name][1]]>;
-  image<Name extends keyof ImageCalls>(name: Name, request: CriMessages[ImageCalls[Name][0]], timeoutMs?: number): Promise<CriMessages[ImageCalls[Name][1]]>;
+  runtime<Name extends keyof RuntimeCalls>(
+    name: Name,
+    request: CriMessages[RuntimeCalls[Name][0]],
+    timeoutMs?: number,
+  ): Promise<CriMessages[RuntimeCalls[Name][1]]>;
+  image<Name extends keyof ImageCalls>(
+    name: Name,
+    request: CriMessages[ImageCalls[Name][0]],
+    timeoutMs?: number,
+  ): Promise<CriMessages[ImageCalls[Name][1]]>;
 }
 
 export function createCriClient(channel: GrpcChannel): CriClient {
   let codec: ProtobufCodec | undefined;
 
-  const call = async (service: string, name: string, request: object, timeoutMs: number): Promise<object> => {
+  const call = async (
+    service: string,
+    name: string,
+    request: object,
+    timeoutMs: number,
+  ): Promise<object> => {
     codec ??= createProtobufCodec(CRI_TABLE);
-    const response = await channel.unary(`/runtime.v1.${service}/${name}`, codec.encode(`${name}Request`, request), { timeoutMs });
+    const response = await channel.unary(
+      `/runtime.v1.${service}/${name}`,
+      codec.encode(`${name}Request`, request),
+      { timeoutMs },
+    );
     return codec.decode(`${name}Response`, response);
   };
 
   return {
-    runtime: async (name, request, timeoutMs = CALL_TIMEOUT_MS) => (await call("RuntimeService", name, request, timeoutMs)) as never,
-    image: async (name, request, timeoutMs = CALL_TIMEOUT_MS) => (await call("ImageService", name, request, timeoutMs)) as never,
+    runtime: async (name, request, timeoutMs = CALL_TIMEOUT_MS) =>
+      (await call("RuntimeService", name, request, timeoutMs)) as never,
+    image: async (name, request, timeoutMs = CALL_TIMEOUT_MS) =>
+      (await call("ImageService", name, request, timeoutMs)) as never,
   };
 }

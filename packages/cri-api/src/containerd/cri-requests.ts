@@ -23,7 +23,8 @@ export function sandboxConfigMessage(config: PodSandboxConfig): CriPodSandboxCon
   return {
     metadata: config.metadata,
     // A pod in the host's network shares the host's UTS namespace too, where runc refuses to set a name.
-    hostname: config.linux.securityContext.namespaceOptions.network === "NODE" ? "" : config.hostname,
+    hostname:
+      config.linux.securityContext.namespaceOptions.network === "NODE" ? "" : config.hostname,
     log_directory: config.logDirectory,
     dns_config: config.dnsConfig,
     port_mappings: config.portMappings.map((mapping) => ({
@@ -56,14 +57,21 @@ export function containerConfigMessage(config: ContainerConfig): CriContainerCon
       readonly: mount.readonly,
       propagation: PROPAGATIONS[mount.propagation],
     })),
-    devices: config.devices.map((device) => ({ container_path: device.containerPath, host_path: device.hostPath, permissions: device.permissions })),
+    devices: config.devices.map((device) => ({
+      container_path: device.containerPath,
+      host_path: device.hostPath,
+      permissions: device.permissions,
+    })),
     labels: config.labels,
     annotations: config.annotations,
     log_path: config.logPath,
     stdin: config.stdin,
     stdin_once: config.stdinOnce,
     tty: config.tty,
-    linux: { resources: resourcesMessage(config.linux.resources), security_context: containerSecurityMessage(config.linux.securityContext) },
+    linux: {
+      resources: resourcesMessage(config.linux.resources),
+      security_context: containerSecurityMessage(config.linux.securityContext),
+    },
   };
 }
 
@@ -95,11 +103,16 @@ function sandboxSecurityMessage(context: SandboxSecurityContext): CriLinuxSandbo
   };
 }
 
-function containerSecurityMessage(context: ContainerSecurityContext): CriLinuxContainerSecurityContext {
+function containerSecurityMessage(
+  context: ContainerSecurityContext,
+): CriLinuxContainerSecurityContext {
   return {
     namespace_options: namespacesMessage(context.namespaceOptions),
     privileged: context.privileged,
-    capabilities: { add_capabilities: context.capabilities.add, drop_capabilities: context.capabilities.drop },
+    capabilities: {
+      add_capabilities: context.capabilities.add,
+      drop_capabilities: context.capabilities.drop,
+    },
     run_as_user: wrapped(context.runAsUser),
     run_as_group: wrapped(context.runAsGroup),
     run_as_username: context.runAsUsername,
@@ -113,11 +126,18 @@ function containerSecurityMessage(context: ContainerSecurityContext): CriLinuxCo
 }
 
 function namespacesMessage(options: NamespaceOptions): CriNamespaceOption {
-  return { network: options.network, pid: options.pid, ipc: options.ipc, target_id: options.targetId };
+  return {
+    network: options.network,
+    pid: options.pid,
+    ipc: options.ipc,
+    target_id: options.targetId,
+  };
 }
 
 function seccompMessage(profile: SeccompProfile | undefined): CriSecurityProfile | undefined {
-  return profile === undefined ? undefined : { profile_type: profile.profileType, localhost_ref: profile.localhostRef };
+  return profile === undefined
+    ? undefined
+    : { profile_type: profile.profileType, localhost_ref: profile.localhostRef };
 }
 
 /** A number that may be absent travels in a message of its own, so that 0 (root) differs from unset. */

@@ -1,5 +1,24 @@
-import type { CriContainer, CriContainerMetadata, CriContainerStats, CriContainerStatus, CriImage, CriPodSandbox, CriPodSandboxMetadata, CriPodSandboxStatus } from "../gen/cri.js";
-import type { Container, ContainerMetadata, ContainerState, ContainerStats, ContainerStatus, Image, PodSandbox, PodSandboxMetadata, PodSandboxStatus } from "../runtime.ts";
+import type {
+  CriContainer,
+  CriContainerMetadata,
+  CriContainerStats,
+  CriContainerStatus,
+  CriImage,
+  CriPodSandbox,
+  CriPodSandboxMetadata,
+  CriPodSandboxStatus,
+} from "../gen/cri.js";
+import type {
+  Container,
+  ContainerMetadata,
+  ContainerState,
+  ContainerStats,
+  ContainerStatus,
+  Image,
+  PodSandbox,
+  PodSandboxMetadata,
+  PodSandboxStatus,
+} from "../runtime.ts";
 
 /** On the wire a field that is zero, empty or an enum's first value is absent. */
 type Wire<T> = T | undefined;
@@ -16,7 +35,10 @@ export function podSandboxFrom(message: CriPodSandbox): PodSandbox {
 }
 
 export function podSandboxStatusFrom(message: CriPodSandboxStatus): PodSandboxStatus {
-  const ips = [message.network?.ip ?? "", ...(message.network?.additional_ips ?? []).map((address) => address.ip ?? "")];
+  const ips = [
+    message.network?.ip ?? "",
+    ...(message.network?.additional_ips ?? []).map((address) => address.ip ?? ""),
+  ];
   return {
     ...podSandboxFrom({ ...message }),
     ips: ips.filter((ip) => ip !== ""),
@@ -44,7 +66,10 @@ export interface ContainerInfo {
   readonly pid?: number;
 }
 
-export function containerStatusFrom(message: CriContainerStatus, info: ContainerInfo): ContainerStatus {
+export function containerStatusFrom(
+  message: CriContainerStatus,
+  info: ContainerInfo,
+): ContainerStatus {
   return {
     id: message.id ?? "",
     podSandboxId: info.sandboxID ?? "",
@@ -74,7 +99,14 @@ export function imageFrom(message: CriImage): Image {
     repoDigests: message.repo_digests ?? [],
     size: Number(message.size ?? 0),
     pinned: message.pinned ?? false,
-    ...(message.uid === undefined && username === undefined ? {} : { user: { ...(message.uid === undefined ? {} : { uid: Number(uid ?? 0) }), ...(username === undefined ? {} : { username }) } }),
+    ...(message.uid === undefined && username === undefined
+      ? {}
+      : {
+          user: {
+            ...(message.uid === undefined ? {} : { uid: Number(uid ?? 0) }),
+            ...(username === undefined ? {} : { username }),
+          },
+        }),
   };
 }
 
@@ -93,7 +125,12 @@ export function bigintFrom(value: Wire<bigint | number>): bigint {
 }
 
 function sandboxMetadataFrom(message: Wire<CriPodSandboxMetadata>): PodSandboxMetadata {
-  return { name: message?.name ?? "", uid: message?.uid ?? "", namespace: message?.namespace ?? "", attempt: message?.attempt ?? 0 };
+  return {
+    name: message?.name ?? "",
+    uid: message?.uid ?? "",
+    namespace: message?.namespace ?? "",
+    attempt: message?.attempt ?? 0,
+  };
 }
 
 function containerMetadataFrom(message: Wire<CriContainerMetadata>): ContainerMetadata {

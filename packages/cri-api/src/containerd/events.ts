@@ -25,7 +25,11 @@ export async function* subscribeToEvents(
   signal: AbortSignal,
 ): AsyncGenerator<ContainerEvent> {
   if (signal.aborted) return;
-  const stream = await channel.serverStream(SUBSCRIBE_PATH, native.codec.encode("EventsSubscribeRequest", { filters: [TASK_TOPICS, DELETE_TOPIC] }), native.metadata());
+  const stream = await channel.serverStream(
+    SUBSCRIBE_PATH,
+    native.codec.encode("EventsSubscribeRequest", { filters: [TASK_TOPICS, DELETE_TOPIC] }),
+    native.metadata(),
+  );
   const waiting: ContainerEvent[] = [];
   let over = false;
   let wake = (): void => {};
@@ -42,7 +46,8 @@ export async function* subscribeToEvents(
   stream.on("data", (bytes: Buffer) => {
     const event = eventFrom(native, bytes);
     if (event === undefined) return;
-    if (event.kind === "stopped") void settleExit(runtime, clock, event.containerId).then(() => push(event));
+    if (event.kind === "stopped")
+      void settleExit(runtime, clock, event.containerId).then(() => push(event));
     else push(event);
   });
   stream.on("error", end);
@@ -71,7 +76,7 @@ interface Envelope {
 }
 
 function eventFrom(native: NativeClient, bytes: Buffer): ContainerEvent | undefined {
-  const { topic, event } = native.codec.decode("EventsEnvelope", bytes) as Envelope;
+  const { topic = "", event } = native.codec.decode("EventsEnvelope", bytes) as Envelope;
   const decode = (type: string) => native.codec.decode(type, event?.value ?? Buffer.alloc(0));
   switch (topic) {
     case "/tasks/start":
@@ -81,7 +86,9 @@ function eventFrom(native: NativeClient, bytes: Buffer): ContainerEvent | undefi
     case "/tasks/exit": {
       const { container_id: container, id: process } = decode("TaskExit");
       /** The end of an exec'd process says nothing about its container. */
-      return process === container ? { kind: "stopped", containerId: String(container) } : undefined;
+      return process === container
+        ? { kind: "stopped", containerId: String(container) }
+        : undefined;
     }
     case "/containers/delete":
       return { kind: "removed", containerId: String(decode("ContainerDelete")["id"]) };
@@ -90,14 +97,21 @@ function eventFrom(native: NativeClient, bytes: Buffer): ContainerEvent | undefi
   }
 }
 
-async function settleExit(runtime: Pick<ContainerRuntime, "containerStatus" | "podSandboxStatus">, clock: Clock, id: string): Promise<void> {
+async function settleExit(
+  runtime: Pick<ContainerRuntime, "containerStatus" | "podSandboxStatus">,
+  clock: Clock,
+  id: string,
+): Promise<void> {
   for (const delayMs of SETTLE_DELAYS_MS) {
     if (delayMs > 0) await clock.sleep(delayMs);
     if (!(await stillRuns(runtime, id))) return;
   }
 }
 
-async function stillRuns(runtime: Pick<ContainerRuntime, "containerStatus" | "podSandboxStatus">, id: string): Promise<boolean> {
+async function stillRuns(
+  runtime: Pick<ContainerRuntime, "containerStatus" | "podSandboxStatus">,
+  id: string,
+): Promise<boolean> {
   try {
     return (await runtime.containerStatus(id)).state === "RUNNING";
   } catch (error) {

@@ -16,7 +16,11 @@ const LEASE_MS = 3600_000;
  * Imports an archive in two passes: the first finds out what it holds, the second streams the blobs into the content store under a lease, so
  * that the garbage collector leaves them alone until the image names them. Images that are there already are not read again.
  */
-export async function importImageArchive(channel: GrpcChannel, native: NativeClient, file: string): Promise<readonly string[]> {
+export async function importImageArchive(
+  channel: GrpcChannel,
+  native: NativeClient,
+  file: string,
+): Promise<readonly string[]> {
   const plan = planImport(file, await scanArchive(file));
   const missing: ImportPlan["images"][number][] = [];
   for (const image of plan.images) {
@@ -31,10 +35,18 @@ export async function importImageArchive(channel: GrpcChannel, native: NativeCli
   return plan.images.map((image) => image.reference);
 }
 
-async function isPresent(native: NativeClient, reference: string, target: Descriptor): Promise<boolean> {
+async function isPresent(
+  native: NativeClient,
+  reference: string,
+  target: Descriptor,
+): Promise<boolean> {
   try {
-    const { image } = (await native.call("imageGet", { name: reference })) as { readonly image?: ContainerdImage };
-    const labelled = Object.entries(IMAGE_LABELS).every(([name, value]) => image?.labels?.[name] === value);
+    const { image } = (await native.call("imageGet", { name: reference })) as {
+      readonly image?: ContainerdImage;
+    };
+    const labelled = Object.entries(IMAGE_LABELS).every(
+      ([name, value]) => image?.labels?.[name] === value,
+    );
     return labelled && image?.target.digest === target.digest;
   } catch (error) {
     if (error instanceof RuntimeError && error.code === "notFound") return false;
@@ -42,7 +54,10 @@ async function isPresent(native: NativeClient, reference: string, target: Descri
   }
 }
 
-async function withLease(native: NativeClient, action: (lease: string) => Promise<void>): Promise<void> {
+async function withLease(
+  native: NativeClient,
+  action: (lease: string) => Promise<void>,
+): Promise<void> {
   const id = `wherry-import-${randomBytes(8).toString("hex")}`;
   const expires = new Date(Date.now() + LEASE_MS).toISOString();
   await native.call("leaseCreate", { id, labels: { "containerd.io/gc.expire": expires } });
@@ -53,10 +68,17 @@ async function withLease(native: NativeClient, action: (lease: string) => Promis
   }
 }
 
-async function writeBlobs(channel: GrpcChannel, native: NativeClient, lease: string, file: string, plan: ImportPlan): Promise<void> {
+async function writeBlobs(
+  channel: GrpcChannel,
+  native: NativeClient,
+  lease: string,
+  file: string,
+  plan: ImportPlan,
+): Promise<void> {
   const byEntry = new Map<string, PlannedBlob>();
   for (const blob of plan.blobs.values()) {
-    if (blob.source.kind === "bytes") await writeBlob(channel, native, lease, blob, onlyChunk(blob.source.bytes));
+    if (blob.source.kind === "bytes")
+      await writeBlob(channel, native, lease, blob, onlyChunk(blob.source.bytes));
     else byEntry.set(blob.source.name, blob);
   }
   await readArchive(file, async (name, content, _size, linkTo) => {
@@ -66,11 +88,24 @@ async function writeBlobs(channel: GrpcChannel, native: NativeClient, lease: str
     await writeBlob(channel, native, lease, blob, content);
   });
   const [lost] = byEntry.keys();
-  if (lost !== undefined) throw new RuntimeError("invalidArgument", `${file} changed while it was imported: ${lost} is gone`);
+  if (lost !== undefined)
+    throw new RuntimeError(
+      "invalidArgument",
+      `${file} changed while it was imported: ${lost} is gone`,
+    );
 }
 
-async function nameImage(native: NativeClient, lease: string, reference: string, target: Descriptor): Promise<void> {
-  const image: ContainerdImage = { name: reference, labels: IMAGE_LABELS, target: { media_type: target.mediaType, digest: target.digest, size: target.size } };
+async function nameImage(
+  native: NativeClient,
+  lease: string,
+  reference: string,
+  target: Descriptor,
+): Promise<void> {
+  const image: ContainerdImage = {
+    name: reference,
+    labels: IMAGE_LABELS,
+    target: { media_type: target.mediaType, digest: target.digest, size: target.size },
+  };
   try {
     await native.call("imageCreate", { image }, lease);
   } catch (error) {

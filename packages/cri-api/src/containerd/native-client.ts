@@ -5,7 +5,11 @@ import { CRI_NAMESPACE, NATIVE_TABLE } from "./native-messages.ts";
 const CALL_TIMEOUT_MS = 60_000;
 
 const METHODS = {
-  contentInfo: ["containerd.services.content.v1.Content/Info", "ContentInfoRequest", "ContentInfoResponse"],
+  contentInfo: [
+    "containerd.services.content.v1.Content/Info",
+    "ContentInfoRequest",
+    "ContentInfoResponse",
+  ],
   imageGet: ["containerd.services.images.v1.Images/Get", "ImageGetRequest", "ImageResponse"],
   imageCreate: ["containerd.services.images.v1.Images/Create", "ImageRequest", "ImageResponse"],
   imageUpdate: ["containerd.services.images.v1.Images/Update", "ImageRequest", "ImageResponse"],
@@ -37,7 +41,10 @@ export function createNativeClient(channel: GrpcChannel): NativeClient {
     metadata,
     async call(method, request, lease) {
       const [path, requestType, responseType] = METHODS[method];
-      const response = await channel.unary(`/${path}`, codec.encode(requestType, request), { timeoutMs: CALL_TIMEOUT_MS, metadata: metadata(lease) });
+      const response = await channel.unary(`/${path}`, codec.encode(requestType, request), {
+        timeoutMs: CALL_TIMEOUT_MS,
+        metadata: metadata(lease),
+      });
       return codec.decode(responseType, response);
     },
   };

@@ -13,7 +13,12 @@ export const NATIVE_TABLE: ProtobufTable = {
   messages: {
     Empty: {},
     Any: { type_url: [1, "string"], value: [2, "bytes"] },
-    Descriptor: { media_type: [1, "string"], digest: [2, "string"], size: [3, "int64"], annotations: [5, "map<string,string>"] },
+    Descriptor: {
+      media_type: [1, "string"],
+      digest: [2, "string"],
+      size: [3, "int64"],
+      annotations: [5, "map<string,string>"],
+    },
 
     ContentInfoRequest: { digest: [1, "string"] },
     ContentInfoResponse: { info: [1, "ContentInfo"] },
@@ -27,7 +32,12 @@ export const NATIVE_TABLE: ProtobufTable = {
       data: [6, "bytes"],
       labels: [7, "map<string,string>"],
     },
-    ContentWriteResponse: { action: [1, "ContentWriteAction"], offset: [4, "int64"], total: [5, "int64"], digest: [6, "string"] },
+    ContentWriteResponse: {
+      action: [1, "ContentWriteAction"],
+      offset: [4, "int64"],
+      total: [5, "int64"],
+      digest: [6, "string"],
+    },
 
     Image: { name: [1, "string"], labels: [2, "map<string,string>"], target: [3, "Descriptor"] },
     ImageRequest: { image: [1, "Image"] },
@@ -40,7 +50,12 @@ export const NATIVE_TABLE: ProtobufTable = {
     EventsSubscribeRequest: { filters: [1, "string", "repeated"] },
     EventsEnvelope: { namespace: [2, "string"], topic: [3, "string"], event: [4, "Any"] },
     TaskStart: { container_id: [1, "string"], pid: [2, "uint32"] },
-    TaskExit: { container_id: [1, "string"], id: [2, "string"], pid: [3, "uint32"], exit_status: [4, "uint32"] },
+    TaskExit: {
+      container_id: [1, "string"],
+      id: [2, "string"],
+      pid: [3, "uint32"],
+      exit_status: [4, "uint32"],
+    },
     TaskOOM: { container_id: [1, "string"] },
     ContainerDelete: { id: [1, "string"] },
   },

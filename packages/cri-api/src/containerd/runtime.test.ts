@@ -1,4 +1,8 @@
-import { TEST_IMAGE, containerdUnavailable, startTestContainerd } from "../testing/containerd-process.ts";
+import {
+  TEST_IMAGE,
+  containerdUnavailable,
+  startTestContainerd,
+} from "../testing/containerd-process.ts";
 import { runRuntimeContract } from "../testing/runtime-contract.ts";
 
 runRuntimeContract(

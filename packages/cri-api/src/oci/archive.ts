@@ -47,9 +47,15 @@ export async function scanArchive(file: string): Promise<ArchiveListing> {
     }
     const isDocument = size <= DOCUMENT_MAX_BYTES && (first?.[0] === 0x7b || first?.[0] === 0x5b);
     if (isDocument) documentsBytes += size;
-    if (documentsBytes > DOCUMENTS_MAX_BYTES) throw invalid(file, `holds more than ${DOCUMENTS_MAX_BYTES} bytes of JSON documents`);
+    if (documentsBytes > DOCUMENTS_MAX_BYTES)
+      throw invalid(file, `holds more than ${DOCUMENTS_MAX_BYTES} bytes of JSON documents`);
     const digest = `sha256:${hash === undefined ? name.slice(BLOB_FOLDER.length) : hash.digest("hex")}`;
-    entries.set(name, { size, digest, gzip: startsWith(first, GZIP_MAGIC), ...(isDocument ? { document: Buffer.concat(kept) } : {}) });
+    entries.set(name, {
+      size,
+      digest,
+      gzip: startsWith(first, GZIP_MAGIC),
+      ...(isDocument ? { document: Buffer.concat(kept) } : {}),
+    });
   });
   for (const [name, target] of links) {
     const entry = entries.get(target);
@@ -59,19 +65,43 @@ export async function scanArchive(file: string): Promise<ArchiveListing> {
 }
 
 /** Calls back for each file in order; what the callback leaves unread is skipped. Compressed archives (gzip, zstd) are unpacked on the way. */
-export async function readArchive(file: string, visit: (name: string, content: AsyncIterable<Buffer>, size: number, linkTo: string | undefined) => Promise<void>): Promise<void> {
+export async function readArchive(
+  file: string,
+  visit: (
+    name: string,
+    content: AsyncIterable<Buffer>,
+    size: number,
+    linkTo: string | undefined,
+  ) => Promise<void>,
+): Promise<void> {
   const { default: tar } = await import("tar-stream");
   const extract = tar.extract();
   const source = createReadStream(file, { highWaterMark: READ_BYTES });
   const decompressor = await decompressorFor(file);
-  const piping = decompressor === undefined ? pipeline(source, extract) : pipeline(source, decompressor, extract);
+  const piping =
+    decompressor === undefined
+      ? pipeline(source, extract)
+      : pipeline(source, decompressor, extract);
   piping.catch(() => {});
   try {
     for await (const entry of extract) {
-      const { name, type, size = 0, linkname } = entry.header;
-      if (type === "file" || type === "contiguous-file") await visit(posix.normalize(name), entry as AsyncIterable<Buffer>, size, undefined);
-      else if (type === "symlink" && typeof linkname === "string") await visit(posix.normalize(name), entry as AsyncIterable<Buffer>, 0, posix.join(posix.dirname(name), linkname));
-      else if (type === "link" && typeof linkname === "string") await visit(posix.normalize(name), entry as AsyncIterable<Buffer>, 0, posix.normalize(linkname));
+      const { name, type, size, linkname } = entry.header;
+      if (type === "file" || type === "contiguous-file")
+        await visit(posix.normalize(name), entry as AsyncIterable<Buffer>, size, undefined);
+      else if (type === "symlink" && typeof linkname === "string")
+        await visit(
+          posix.normalize(name),
+          entry as AsyncIterable<Buffer>,
+          0,
+          posix.join(posix.dirname(name), linkname),
+        );
+      else if (type === "link" && typeof linkname === "string")
+        await visit(
+          posix.normalize(name),
+          entry as AsyncIterable<Buffer>,
+          0,
+          posix.normalize(linkname),
+        );
       entry.resume();
     }
     await piping;
@@ -79,7 +109,11 @@ export async function readArchive(file: string, visit: (name: string, content: A
     source.destroy();
     await piping.catch(() => {});
     if (error instanceof RuntimeError) throw error;
-    throw invalid(file, `cannot be read as a tar archive: ${error instanceof Error ? error.message : String(error)}`, error);
+    throw invalid(
+      file,
+      `cannot be read as a tar archive: ${error instanceof Error ? error.message : String(error)}`,
+      error,
+    );
   }
 }
 

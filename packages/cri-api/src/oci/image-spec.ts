@@ -13,7 +13,11 @@ export interface Descriptor {
   readonly mediaType: string;
   readonly digest: string;
   readonly size: number;
-  readonly platform?: { readonly architecture: string; readonly os: string; readonly variant?: string };
+  readonly platform?: {
+    readonly architecture: string;
+    readonly os: string;
+    readonly variant?: string;
+  };
   readonly annotations?: Readonly<Record<string, string>>;
 }
 

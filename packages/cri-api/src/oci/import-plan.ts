@@ -1,7 +1,16 @@
 import { createHash } from "node:crypto";
 import { RuntimeError } from "../runtime.ts";
 import type { ArchiveListing } from "./archive.ts";
-import { MEDIA_TYPE, isIndex, isManifest, normalizeReference, type Descriptor, type DockerSaveEntry, type ImageIndex, type ImageManifest } from "./image-spec.ts";
+import {
+  MEDIA_TYPE,
+  isIndex,
+  isManifest,
+  normalizeReference,
+  type Descriptor,
+  type DockerSaveEntry,
+  type ImageIndex,
+  type ImageManifest,
+} from "./image-spec.ts";
 
 export interface PlannedBlob {
   readonly digest: string;
@@ -9,7 +18,9 @@ export interface PlannedBlob {
   /** containerd's garbage collector follows these from a manifest to what it consists of. */
   readonly labels: Readonly<Record<string, string>>;
   /** Where the bytes come from: a file of the archive, or made here. */
-  readonly source: { readonly kind: "entry"; readonly name: string } | { readonly kind: "bytes"; readonly bytes: Buffer };
+  readonly source:
+    | { readonly kind: "entry"; readonly name: string }
+    | { readonly kind: "bytes"; readonly bytes: Buffer };
 }
 
 export interface ImportPlan {
@@ -25,20 +36,25 @@ const GC_LABEL = "containerd.io/gc.ref.content";
 /** What to write into the content store for the images of an OCI layout or of `docker save`. Throws `RuntimeError` when it holds none or lacks parts. */
 export function planImport(file: string, listing: ArchiveListing): ImportPlan {
   const planner = createPlanner(file, listing);
-  const index = planner.document<ImageIndex>("index.json");
+  const index = planner.document("index.json") as ImageIndex | undefined;
   for (const descriptor of index?.manifests ?? []) {
     const reference = referenceOf(descriptor);
     if (reference !== undefined) planner.addImage(reference, planner.addDescriptor(descriptor));
   }
   if (planner.images.length === 0) {
-    for (const entry of planner.document<readonly DockerSaveEntry[]>("manifest.json") ?? []) {
+    for (const entry of (planner.document("manifest.json") as
+      | readonly DockerSaveEntry[]
+      | undefined) ?? []) {
       if ((entry.RepoTags ?? []).length === 0) continue;
       const target = planner.addDockerSave(entry);
       for (const tag of entry.RepoTags ?? []) planner.addImage(normalizeReference(tag), target);
     }
   }
   if (planner.images.length === 0) {
-    throw new RuntimeError("invalidArgument", `${file} holds no named image: it needs an index.json whose manifests carry the annotation ${NAME_ANNOTATION}, or docker save's manifest.json with RepoTags`);
+    throw new RuntimeError(
+      "invalidArgument",
+      `${file} holds no named image: it needs an index.json whose manifests carry the annotation ${NAME_ANNOTATION}, or docker save's manifest.json with RepoTags`,
+    );
   }
   return planner;
 }
@@ -51,7 +67,8 @@ function referenceOf(descriptor: Descriptor): string | undefined {
 }
 
 interface Planner extends ImportPlan {
-  document<T>(name: string): T | undefined;
+  /** The JSON document of that name, which the caller knows the form of. */
+  document(name: string): unknown;
   addImage(reference: string, target: Descriptor): void;
   addDescriptor(descriptor: Descriptor): Descriptor;
   addDockerSave(entry: DockerSaveEntry): Descriptor;
@@ -61,20 +78,27 @@ function createPlanner(file: string, listing: ArchiveListing): Planner {
   const images: { reference: string; target: Descriptor }[] = [];
   const blobs = new Map<string, PlannedBlob>();
 
-  const incomplete = (what: string): RuntimeError => new RuntimeError("invalidArgument", `${file} is incomplete: ${what} is missing`);
+  const incomplete = (what: string): RuntimeError =>
+    new RuntimeError("invalidArgument", `${file} is incomplete: ${what} is missing`);
   const nameOf = (digest: string): string => `blobs/${digest.replace(":", "/")}`;
 
-  const document = <T>(name: string): T | undefined => {
+  const document = (name: string): unknown => {
     const bytes = listing.get(name)?.document;
     if (bytes === undefined) return undefined;
     try {
-      return JSON.parse(bytes.toString("utf8")) as T;
+      return JSON.parse(bytes.toString("utf8"));
     } catch (error) {
-      throw new RuntimeError("invalidArgument", `${file}: ${name} is not valid JSON`, { cause: error });
+      throw new RuntimeError("invalidArgument", `${file}: ${name} is not valid JSON`, {
+        cause: error,
+      });
     }
   };
 
-  const addBlob = (digest: string, name: string, labels: Readonly<Record<string, string>> = {}): void => {
+  const addBlob = (
+    digest: string,
+    name: string,
+    labels: Readonly<Record<string, string>> = {},
+  ): void => {
     const entry = listing.get(name);
     if (entry === undefined) throw incomplete(name);
     blobs.set(digest, { digest, size: entry.size, labels, source: { kind: "entry", name } });
@@ -82,7 +106,7 @@ function createPlanner(file: string, listing: ArchiveListing): Planner {
 
   const addManifest = (descriptor: Descriptor): void => {
     const name = nameOf(descriptor.digest);
-    const manifest = document<ImageManifest>(name);
+    const manifest = document(name) as ImageManifest | undefined;
     if (manifest === undefined) throw incomplete(name);
     const labels: Record<string, string> = { [`${GC_LABEL}.config`]: manifest.config.digest };
     addBlob(manifest.config.digest, nameOf(manifest.config.digest));
@@ -96,7 +120,7 @@ function createPlanner(file: string, listing: ArchiveListing): Planner {
   /** An index may name platforms that the archive does not hold; at least one must be there. */
   const addIndex = (descriptor: Descriptor): void => {
     const name = nameOf(descriptor.digest);
-    const index = document<ImageIndex>(name);
+    const index = document(name) as ImageIndex | undefined;
     if (index === undefined) throw incomplete(name);
     const labels: Record<string, string> = {};
     index.manifests.forEach((child, position) => {
@@ -104,14 +128,19 @@ function createPlanner(file: string, listing: ArchiveListing): Planner {
       labels[`${GC_LABEL}.m.${position}`] = child.digest;
       addDescriptor(child);
     });
-    if (Object.keys(labels).length === 0) throw incomplete(`every manifest of the index ${descriptor.digest}`);
+    if (Object.keys(labels).length === 0)
+      throw incomplete(`every manifest of the index ${descriptor.digest}`);
     addBlob(descriptor.digest, name, labels);
   };
 
   const addDescriptor = (descriptor: Descriptor): Descriptor => {
     if (isIndex(descriptor.mediaType)) addIndex(descriptor);
     else if (isManifest(descriptor.mediaType)) addManifest(descriptor);
-    else throw new RuntimeError("invalidArgument", `${file}: ${descriptor.digest} has the unknown media type ${descriptor.mediaType}`);
+    else
+      throw new RuntimeError(
+        "invalidArgument",
+        `${file}: ${descriptor.digest} has the unknown media type ${descriptor.mediaType}`,
+      );
     return descriptor;
   };
 
@@ -132,8 +161,12 @@ function createPlanner(file: string, listing: ArchiveListing): Planner {
         return { mediaType: mediaType(found.gzip), digest: found.digest, size: found.size };
       };
       const config = describe(entry.Config, () => MEDIA_TYPE.ociConfig);
-      const layers = entry.Layers.map((name) => describe(name, (gzip) => (gzip ? MEDIA_TYPE.ociLayerGzip : MEDIA_TYPE.ociLayer)));
-      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config, layers }));
+      const layers = entry.Layers.map((name) =>
+        describe(name, (gzip) => (gzip ? MEDIA_TYPE.ociLayerGzip : MEDIA_TYPE.ociLayer)),
+      );
+      const bytes = Buffer.from(
+        JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config, layers }),
+      );
       const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
       const labels: Record<string, string> = { [`${GC_LABEL}.config`]: config.digest };
       layers.forEach((layer, index) => {

@@ -12,8 +12,10 @@ export async function buildTar(files: readonly TarFile[]): Promise<Buffer> {
   const collected = collect(pack);
   for (const file of files) {
     const base = { name: file.path, mtime: new Date(0), uid: 0, gid: 0, uname: "", gname: "" };
-    if ("linkTo" in file) pack.entry({ ...base, type: "symlink", linkname: file.linkTo, mode: 0o777 });
-    else if ("directory" in file) pack.entry({ ...base, type: "directory", mode: file.mode ?? 0o755 });
+    if ("linkTo" in file)
+      pack.entry({ ...base, type: "symlink", linkname: file.linkTo, mode: 0o777 });
+    else if ("directory" in file)
+      pack.entry({ ...base, type: "directory", mode: file.mode ?? 0o755 });
     else pack.entry({ ...base, type: "file", mode: file.mode ?? 0o644 }, Buffer.from(file.content));
   }
   pack.finalize();

@@ -11,7 +11,10 @@ export function createSandboxAddresses(cidr: string): SandboxAddresses {
   const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(cidr);
   const [a = 0, b = 0, c = 0, d = 0, prefix = 33] = (match ?? []).slice(1).map(Number);
   if (match === null || prefix > 29 || [a, b, c, d].some((part) => part > 255)) {
-    throw new RuntimeError("invalidArgument", `${cidr} is not an IPv4 block with a prefix of at most 29`);
+    throw new RuntimeError(
+      "invalidArgument",
+      `${cidr} is not an IPv4 block with a prefix of at most 29`,
+    );
   }
   const size = 2 ** (32 - prefix);
   const base = Math.floor((((a * 256 + b) * 256 + c) * 256 + d) / size) * size;

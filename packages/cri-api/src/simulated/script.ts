@@ -22,7 +22,9 @@ export function interpretCommand(command: readonly string[]): SimulatedProcess |
   if (command.length === 0) return undefined;
   const [program = "", flag, script] = command;
   const isShell = program.endsWith("sh") && flag === "-c" && script !== undefined;
-  const statements = isShell ? script.split(/;|&&/).map((statement) => statement.trim().split(/\s+/)) : [[...command]];
+  const statements = isShell
+    ? script.split(/;|&&/).map((statement) => statement.trim().split(/\s+/))
+    : [[...command]];
   const output: OutputLine[] = [];
   let elapsedMs = 0;
   for (const [name = "", ...words] of statements.filter((statement) => statement[0] !== "")) {
@@ -39,12 +41,16 @@ export function interpretCommand(command: readonly string[]): SimulatedProcess |
         break;
       case "echo": {
         const toStderr = words.at(-1) === ">&2";
-        const text = (toStderr ? words.slice(0, -1) : words).map((word) => (isShell ? unquote(word) : word)).join(" ");
+        const text = (toStderr ? words.slice(0, -1) : words)
+          .map((word) => (isShell ? unquote(word) : word))
+          .join(" ");
         output.push({ stream: toStderr ? "stderr" : "stdout", text: `${text}\n`, atMs: elapsedMs });
         break;
       }
       case "cat":
-        return words.length === 0 ? { runMs: elapsedMs, exitCode: 0, output, copiesInput: true } : undefined;
+        return words.length === 0
+          ? { runMs: elapsedMs, exitCode: 0, output, copiesInput: true }
+          : undefined;
       default:
         return undefined;
     }

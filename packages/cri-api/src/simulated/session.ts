@@ -4,7 +4,11 @@ import type { ExecOptions, ExecSession } from "../runtime.ts";
 import type { SimulatedProcess } from "./script.ts";
 
 /** Plays a simulated process over the streams of an exec. */
-export function createSimulatedSession(behaviour: SimulatedProcess, options: Omit<ExecOptions, "command">, clock: Clock): ExecSession {
+export function createSimulatedSession(
+  behaviour: SimulatedProcess,
+  options: Omit<ExecOptions, "command">,
+  clock: Clock,
+): ExecSession {
   const stdin = options.stdin ? new PassThrough() : undefined;
   const stdout = options.stdout ? new PassThrough() : undefined;
   const stderr = options.stderr && !options.tty ? new PassThrough() : undefined;
@@ -25,7 +29,8 @@ export function createSimulatedSession(behaviour: SimulatedProcess, options: Omi
     }
     stdin?.resume();
     if (behaviour.runMs === undefined) await aborted(over.signal);
-    else if (behaviour.runMs > elapsedMs) await clock.sleep(behaviour.runMs - elapsedMs, over.signal);
+    else if (behaviour.runMs > elapsedMs)
+      await clock.sleep(behaviour.runMs - elapsedMs, over.signal);
     const ends = [stdout, stderr].map((stream) => ended(stream, over.signal));
     stdout?.end();
     stderr?.end();
@@ -49,12 +54,18 @@ export function createSimulatedSession(behaviour: SimulatedProcess, options: Omi
 }
 
 function drained(stream: PassThrough, signal: AbortSignal): Promise<void> {
-  return Promise.race([new Promise<void>((resolve) => void stream.once("drain", resolve)), aborted(signal)]);
+  return Promise.race([
+    new Promise<void>((resolve) => void stream.once("drain", resolve)),
+    aborted(signal),
+  ]);
 }
 
 function ended(stream: PassThrough | undefined, signal: AbortSignal): Promise<void> {
   if (stream === undefined) return Promise.resolve();
-  return Promise.race([new Promise<void>((resolve) => void stream.once("end", resolve)), aborted(signal)]);
+  return Promise.race([
+    new Promise<void>((resolve) => void stream.once("end", resolve)),
+    aborted(signal),
+  ]);
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

@@ -9,9 +9,23 @@
  * 5. No frame is kept whole but control frames, which are bounded; payload is handed on as it arrives.
  */
 import { Duplex } from "node:stream";
-import { HEADER_BLOCK_MAX_BYTES, createHeaderCompressor, createHeaderDecompressor, type SpdyHeaders } from "./header-block.ts";
+import {
+  HEADER_BLOCK_MAX_BYTES,
+  createHeaderCompressor,
+  createHeaderDecompressor,
+  type SpdyHeaders,
+} from "./header-block.ts";
 
-const FRAME = { synStream: 1, synReply: 2, rstStream: 3, settings: 4, ping: 6, goAway: 7, headers: 8, windowUpdate: 9 } as const;
+const FRAME = {
+  synStream: 1,
+  synReply: 2,
+  rstStream: 3,
+  settings: 4,
+  ping: 6,
+  goAway: 7,
+  headers: 8,
+  windowUpdate: 9,
+} as const;
 const FLAG_FIN = 1;
 const CONTROL_BIT = 0x80;
 const VERSION = 0x8003;
@@ -44,7 +58,9 @@ export class SpdyConnection {
   readonly #settleClosed: (error: Error | undefined) => void;
   #input: Buffer[] = [];
   #inputBytes = 0;
-  #payload: { readonly stream: SpdyStream | undefined; left: number; readonly fin: boolean } | undefined;
+  #payload:
+    | { readonly stream: SpdyStream | undefined; left: number; readonly fin: boolean }
+    | undefined;
   #inflating = false;
   #inputOver = false;
   #nextId: number;
@@ -100,8 +116,10 @@ export class SpdyConnection {
   /** What a stream may ask of its connection. */
   readonly #link: StreamLink = {
     writeData: (id, data, fin, callback) => this.#writeData(id, data, fin, callback),
-    reply: (id) => this.#control(FRAME.synReply, 0, Buffer.concat([uint32(id), this.#compress({})])),
-    reset: (id, status) => this.#control(FRAME.rstStream, 0, Buffer.concat([uint32(id), uint32(status)])),
+    reply: (id) =>
+      this.#control(FRAME.synReply, 0, Buffer.concat([uint32(id), this.#compress({})])),
+    reset: (id, status) =>
+      this.#control(FRAME.rstStream, 0, Buffer.concat([uint32(id), uint32(status)])),
     wantsMore: (stream) => this.#unblock(stream),
     forget: (stream) => {
       this.#streams.delete(stream.id);
@@ -176,11 +194,19 @@ export class SpdyConnection {
       const flags = head[4] ?? 0;
       if ((head[0] ?? 0) < CONTROL_BIT) {
         this.#take(FRAME_HEAD_BYTES);
-        this.#payload = { stream: this.#streams.get(head.readUInt32BE(0)), left: length, fin: (flags & FLAG_FIN) !== 0 };
+        this.#payload = {
+          stream: this.#streams.get(head.readUInt32BE(0)),
+          left: length,
+          fin: (flags & FLAG_FIN) !== 0,
+        };
         continue;
       }
       if (length > CONTROL_FRAME_MAX_BYTES) {
-        this.#close(new Error(`SPDY control frame of ${length} bytes is larger than ${CONTROL_FRAME_MAX_BYTES}`));
+        this.#close(
+          new Error(
+            `SPDY control frame of ${length} bytes is larger than ${CONTROL_FRAME_MAX_BYTES}`,
+          ),
+        );
         return;
       }
       if (this.#inputBytes < FRAME_HEAD_BYTES + length) return;
@@ -238,7 +264,9 @@ export class SpdyConnection {
         return;
       }
       case FRAME.ping: {
-        const fromPeer = body.length >= 4 && (body.readUInt32BE(0) & 1) === (this.#options.role === "server" ? 1 : 0);
+        const fromPeer =
+          body.length >= 4 &&
+          (body.readUInt32BE(0) & 1) === (this.#options.role === "server" ? 1 : 0);
         if (fromPeer) this.#control(FRAME.ping, 0, body.subarray(0, 4));
         return;
       }
@@ -267,7 +295,8 @@ export class SpdyConnection {
   #peekHead(): Buffer | undefined {
     if (this.#inputBytes < FRAME_HEAD_BYTES) return undefined;
     const first = this.#input[0];
-    if (first !== undefined && first.length >= FRAME_HEAD_BYTES) return first.subarray(0, FRAME_HEAD_BYTES);
+    if (first !== undefined && first.length >= FRAME_HEAD_BYTES)
+      return first.subarray(0, FRAME_HEAD_BYTES);
     this.#input = [Buffer.concat(this.#input)];
     return this.#input[0]?.subarray(0, FRAME_HEAD_BYTES);
   }
@@ -328,7 +357,11 @@ export class SpdyStream extends Duplex {
   #discarding = false;
 
   constructor(link: StreamLink, id: number, headers: SpdyHeaders, open: boolean) {
-    super({ allowHalfOpen: true, readableHighWaterMark: STREAM_BUFFER_BYTES, writableHighWaterMark: STREAM_BUFFER_BYTES });
+    super({
+      allowHalfOpen: true,
+      readableHighWaterMark: STREAM_BUFFER_BYTES,
+      writableHighWaterMark: STREAM_BUFFER_BYTES,
+    });
     this.#link = link;
     this.id = id;
     this.headers = headers;
@@ -351,7 +384,11 @@ export class SpdyStream extends Duplex {
     this.#link.wantsMore(this);
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+  override _write(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    callback: (error?: Error | null) => void,
+  ): void {
     this.#whenOpen(() => {
       if (this.#discarding) callback();
       else this.#link.writeData(this.id, chunk, false, callback);
@@ -366,7 +403,8 @@ export class SpdyStream extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    if (!this.#discarding && !(this.#inputEnded && this.writableFinished)) this.#link.reset(this.id, STATUS_CANCEL);
+    if (!this.#discarding && !(this.#inputEnded && this.writableFinished))
+      this.#link.reset(this.id, STATUS_CANCEL);
     this.#discarding = true;
     this.#resume();
     this.#link.forget(this);

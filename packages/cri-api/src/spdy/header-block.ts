@@ -83,7 +83,11 @@ export function createHeaderDecompressor(): HeaderDecompressor {
     callback?.(error, headers);
   };
   const open = (): Inflate => {
-    const stream = createInflate({ dictionary: createSpdyDictionary(), finishFlush: constants.Z_SYNC_FLUSH, chunkSize: HEADER_BLOCK_MAX_BYTES * 2 });
+    const stream = createInflate({
+      dictionary: createSpdyDictionary(),
+      finishFlush: constants.Z_SYNC_FLUSH,
+      chunkSize: HEADER_BLOCK_MAX_BYTES * 2,
+    });
     stream.on("error", (error) => {
       failure = error;
       settle(error, {});

@@ -2,13 +2,20 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Duplex, duplexPair } from "node:stream";
+import { duplexPair, type Duplex } from "node:stream";
 import { describe, test, type TestContext } from "node:test";
 import { createDeflate, deflateRawSync, constants } from "node:zlib";
 import { SpdyConnection, type SpdyStream } from "./connection.ts";
 import { SPDY_DICTIONARY_ADLER32, createSpdyDictionary } from "./dictionary.ts";
 import { acceptSpdy, dialSpdy, wantsSpdy } from "./handshake.ts";
-import { HEADER_BLOCK_MAX_BYTES, createHeaderCompressor, createHeaderDecompressor, decodeHeaderPairs, encodeHeaderPairs, type SpdyHeaders } from "./header-block.ts";
+import {
+  HEADER_BLOCK_MAX_BYTES,
+  createHeaderCompressor,
+  createHeaderDecompressor,
+  decodeHeaderPairs,
+  encodeHeaderPairs,
+  type SpdyHeaders,
+} from "./header-block.ts";
 
 /** A connected pair, whose server side hands each accepted stream on. */
 function connect(context: TestContext, onStream: (stream: SpdyStream) => void): SpdyConnection {
@@ -48,7 +55,9 @@ describe("SPDY header blocks", () => {
     for (const block of blocks) {
       headers.push(
         await new Promise((resolve, reject) => {
-          decompressor.decode(block, (error, value) => (error === undefined ? resolve(value) : reject(error)));
+          decompressor.decode(block, (error, value) =>
+            error === undefined ? resolve(value) : reject(error),
+          );
         }),
       );
     }
@@ -59,7 +68,11 @@ describe("SPDY header blocks", () => {
   test("come back as they were sent, block after block", async () => {
     const compress = createHeaderCompressor();
     const sent = [{ streamtype: "stdin" }, {}, { Port: "8080", requestid: "1" }];
-    assert.deepEqual(await decodeAll(sent.map(compress)), [{ streamtype: "stdin" }, {}, { port: "8080", requestid: "1" }]);
+    assert.deepEqual(await decodeAll(sent.map(compress)), [
+      { streamtype: "stdin" },
+      {},
+      { port: "8080", requestid: "1" },
+    ]);
   });
 
   test("are understood when a peer compresses them with the dictionary", async () => {
@@ -82,7 +95,12 @@ describe("SPDY header blocks", () => {
   test("are refused when cut short, garbled or blown up", async () => {
     assert.throws(() => decodeHeaderPairs(Buffer.from([0, 0, 0, 1, 0, 0, 0, 9, 65])), RangeError);
     await assert.rejects(decodeAll([Buffer.from("not zlib")]));
-    const bomb = Buffer.concat([Buffer.from([0x78, 0x01]), deflateRawSync(Buffer.alloc(HEADER_BLOCK_MAX_BYTES * 64), { finishFlush: constants.Z_SYNC_FLUSH })]);
+    const bomb = Buffer.concat([
+      Buffer.from([0x78, 0x01]),
+      deflateRawSync(Buffer.alloc(HEADER_BLOCK_MAX_BYTES * 64), {
+        finishFlush: constants.Z_SYNC_FLUSH,
+      }),
+    ]);
     await assert.rejects(decodeAll([bomb]), RangeError);
   });
 });
@@ -90,7 +108,9 @@ describe("SPDY header blocks", () => {
 describe("SPDY connection", () => {
   test("carries a stream both ways with a half-close each", async (context) => {
     const client = connect(context, (stream) => {
-      void readAll(stream).then((received) => stream.end(`${stream.headers["streamtype"]}:${received.toString()}`));
+      void readAll(stream).then((received) =>
+        stream.end(`${stream.headers["streamtype"]}:${received.toString()}`),
+      );
     });
     const stream = client.openStream({ streamtype: "stdin" });
     stream.end("hello");
@@ -105,7 +125,8 @@ describe("SPDY connection", () => {
     const payload = Buffer.alloc(5 << 20, "0123456789abcdef");
     const streams = ["a", "b", "c", "d"].map((name) => client.openStream({ name }));
     await Promise.all(streams.map((stream) => send(stream, payload)));
-    for (const name of ["a", "b", "c", "d"]) assert.ok((await received.get(name))?.equals(payload), name);
+    for (const name of ["a", "b", "c", "d"])
+      assert.ok((await received.get(name))?.equals(payload), name);
   });
 
   test("stops reading from the socket while a reader does nothing", async (context) => {
@@ -125,15 +146,23 @@ describe("SPDY connection", () => {
     });
     const stream = client.openStream({});
     const chunk = Buffer.alloc(64 * 1024);
-    let sent = 0;
-    while (sent < 16 << 20 && stream.write(chunk)) {
-      sent += chunk.length;
+    const total = 16 << 20;
+    for (let sent = 0; sent < total; sent += chunk.length) stream.write(chunk);
+    const reader = await opened.promise;
+    // Long enough for everything to move that is going to.
+    for (let turn = 0; turn < 200; turn += 1) {
       await new Promise((resolve) => {
         setImmediate(resolve);
       });
     }
-    assert.ok(sent < 4 << 20, `${sent} bytes were taken`);
-    assert.ok((await opened.promise).readableLength > 0);
+    assert.ok(reader.readableLength > 0);
+    assert.ok(
+      stream.writableLength > total - (4 << 20),
+      `${total - stream.writableLength} bytes were taken`,
+    );
+    const received = readAll(reader);
+    stream.end();
+    assert.equal((await received).length, total);
   });
 
   test("writes nothing before the peer has accepted the stream", async (context) => {
@@ -156,7 +185,9 @@ describe("SPDY connection", () => {
     const stream = client.openStream({});
     assert.equal((await readAll(stream)).toString(), "last words");
     await new Promise<void>((resolve, reject) => {
-      stream.write("nobody listens", (error) => (error === null || error === undefined ? resolve() : reject(error)));
+      stream.write("nobody listens", (error) =>
+        error === null || error === undefined ? resolve() : reject(error),
+      );
     });
   });
 
@@ -202,7 +233,10 @@ describe("SPDY connection", () => {
       for (const byte of chunk) near.write(Buffer.from([byte]));
     });
     const received = Promise.withResolvers<Buffer>();
-    const server = new SpdyConnection(far, { role: "server", onStream: (stream) => received.resolve(readAll(stream)) });
+    const server = new SpdyConnection(far, {
+      role: "server",
+      onStream: (stream) => received.resolve(readAll(stream)),
+    });
     const client = new SpdyConnection(outer, { role: "client" });
     near.on("data", (chunk: Buffer) => inner.write(chunk));
     context.after(() => {
@@ -230,7 +264,10 @@ describe("SPDY handshake", () => {
     const upgrade = await dialSpdy(url, ["v5", "v4", "v2"]);
     assert.equal(upgrade.protocol, "v4");
     upgrade.socket.destroy();
-    await assert.rejects(dialSpdy(url, ["v9"]), /streaming server answered 403: .*server accepts \[v4 v2\]/);
+    await assert.rejects(
+      dialSpdy(url, ["v9"]),
+      /streaming server answered 403: .*server accepts \[v4 v2\]/,
+    );
   });
 });
 

@@ -1,5 +1,14 @@
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@wherry/service-kit";
@@ -32,13 +41,21 @@ export function containerdUnavailable(): string | undefined {
 }
 
 /** A containerd of its own in a temporary folder, with the pause image and a busybox image, pods on the host's network namespace or a bridge of the test. */
-export async function startTestContainerd(options: { readonly cniConfFolder?: string } = {}): Promise<TestContainerd> {
+export async function startTestContainerd(
+  options: { readonly cniConfFolder?: string } = {},
+): Promise<TestContainerd> {
   const folder = mkdtempSync(join(tmpdir(), "wherry-ctd-"));
   const socket = join(folder, "c.sock");
   mkdirSync(join(folder, "cni.d"));
-  writeFileSync(join(folder, "config.toml"), configuration(folder, options.cniConfFolder ?? join(folder, "cni.d")));
+  writeFileSync(
+    join(folder, "config.toml"),
+    configuration(folder, options.cniConfFolder ?? join(folder, "cni.d")),
+  );
   const log = openSync(join(folder, "containerd.log"), "a");
-  const child = spawn("containerd", ["-c", join(folder, "config.toml")], { stdio: ["ignore", log, log], detached: true });
+  const child = spawn("containerd", ["-c", join(folder, "config.toml")], {
+    stdio: ["ignore", log, log],
+    detached: true,
+  });
   closeSync(log);
   const ended = endOf(child);
   const runtime = createContainerdRuntime({ socket, log: silentLogger });
@@ -56,7 +73,10 @@ export async function startTestContainerd(options: { readonly cniConfFolder?: st
   try {
     await waitUntilReady(runtime, child, join(folder, "containerd.log"));
     writeFileSync(join(folder, "pause.tar"), await createPauseImage());
-    writeFileSync(join(folder, "busybox.tar"), await buildBusyboxImage(TEST_IMAGE, findStaticBusybox() ?? Buffer.alloc(0)));
+    writeFileSync(
+      join(folder, "busybox.tar"),
+      await buildBusyboxImage(TEST_IMAGE, findStaticBusybox() ?? Buffer.alloc(0)),
+    );
     await runtime.importImages(join(folder, "pause.tar"));
     await runtime.importImages(join(folder, "busybox.tar"));
   } catch (error) {
@@ -68,7 +88,9 @@ export async function startTestContainerd(options: { readonly cniConfFolder?: st
 
 function configuration(folder: string, cniConfFolder: string): string {
   const text = (value: string): string => JSON.stringify(value);
-  const version = /(\d+)\.\d+\.\d+/.exec(spawnSync("containerd", ["--version"], { encoding: "utf8" }).stdout);
+  const version = /(\d+)\.\d+\.\d+/.exec(
+    spawnSync("containerd", ["--version"], { encoding: "utf8" }).stdout,
+  );
   const head = `root = ${text(join(folder, "root"))}
 state = ${text(join(folder, "state"))}
 disabled_plugins = ["io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp"]
@@ -109,14 +131,21 @@ use_internal_loopback = true
 ${runc(cri)}`;
 }
 
-async function waitUntilReady(runtime: ContainerRuntime, child: ChildProcess, logFile: string): Promise<void> {
+async function waitUntilReady(
+  runtime: ContainerRuntime,
+  child: ChildProcess,
+  logFile: string,
+): Promise<void> {
   const deadline = Date.now() + READY_WITHIN_MS;
   for (;;) {
     try {
       if ((await runtime.status()).runtimeReady) return;
     } catch (error) {
       if (child.exitCode !== null || Date.now() > deadline) {
-        throw new Error(`containerd did not come up:\n${readFileSync(logFile, "utf8").slice(-2000)}`, { cause: error });
+        throw new Error(
+          `containerd did not come up:\n${readFileSync(logFile, "utf8").slice(-2000)}`,
+          { cause: error },
+        );
       }
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));

@@ -37,7 +37,10 @@ function targets(object: Tree): string {
 function metricCell(spec: Tree, status: Tree | undefined): string {
   switch (textAt(spec, "type")) {
     case "External":
-      return valueOrAverage(treeAt(spec, "external", "target"), treeAt(status, "external", "current"));
+      return valueOrAverage(
+        treeAt(spec, "external", "target"),
+        treeAt(status, "external", "current"),
+      );
     case "Pods":
       return `${text(status, "pods", "current", "averageValue")}/${textAt(spec, "pods", "target", "averageValue")}`;
     case "Object":

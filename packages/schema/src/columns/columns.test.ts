@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { builtinResources } from "../builtin-resources.ts";
-import { asKubeObject, createdFrom, goldenTime, readGolden, resourceOfPath, withPlaceholders } from "../testdata/golden.ts";
+import {
+  asKubeObject,
+  createdFrom,
+  goldenTime,
+  readGolden,
+  resourceOfPath,
+  withPlaceholders,
+} from "../testdata/golden.ts";
 import { treesAt, type Tree } from "../tree.ts";
 import { humanDuration } from "./human-duration.ts";
 import { podRow } from "./pod-row.ts";
@@ -11,7 +18,12 @@ for (const record of readGolden("tables")) {
   if (record.status !== 200 || typeof body !== "object") continue;
   test(`prints ${record.id} as a v1.36.2 server does`, () => {
     const { definition } = resourceOfPath(record.request.path);
-    const columns = definition.columns.map(({ name, type, format, priority }) => ({ name, type, format, priority }));
+    const columns = definition.columns.map(({ name, type, format, priority }) => ({
+      name,
+      type,
+      format,
+      priority,
+    }));
     assert.deepEqual(columns, record.body?.["columnDefinitions"]);
     const created = createdFrom(definition, body);
     (created.metadata as Tree)["creationTimestamp"] = new Date(goldenTime - 5000).toISOString();
@@ -68,12 +80,20 @@ test("a pod's status is the reason of the container that explains it", () => {
   assert.equal(statusOf(pod({ phase: "Failed", reason: "Evicted" })), "Evicted");
   assert.equal(
     statusOf(
-      pod({ phase: "Running", containerStatuses: [{ name: "a", state: { waiting: { reason: "CrashLoopBackOff" } } }] }),
+      pod({
+        phase: "Running",
+        containerStatuses: [{ name: "a", state: { waiting: { reason: "CrashLoopBackOff" } } }],
+      }),
     ),
     "CrashLoopBackOff",
   );
   assert.equal(
-    statusOf(pod({ phase: "Failed", containerStatuses: [{ name: "a", state: { terminated: { exitCode: 3 } } }] })),
+    statusOf(
+      pod({
+        phase: "Failed",
+        containerStatuses: [{ name: "a", state: { terminated: { exitCode: 3 } } }],
+      }),
+    ),
     "ExitCode:3",
   );
   const gated = pod({

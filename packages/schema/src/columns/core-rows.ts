@@ -48,7 +48,8 @@ export const secretRow: Row = (object, now) => [
 
 export const configMapRow: Row = (object, now) => [
   nameOf(object),
-  Object.keys(textMapAt(object, "data")).length + Object.keys(textMapAt(object, "binaryData")).length,
+  Object.keys(textMapAt(object, "data")).length +
+    Object.keys(textMapAt(object, "binaryData")).length,
   age(object, now),
 ];
 
@@ -91,11 +92,7 @@ export const eventRow: Row = (event, now) => {
 export const componentStatusRow: Row = (object) => {
   const condition = treesAt(object, "conditions").find((item) => item["type"] === "Healthy");
   const status =
-    condition === undefined
-      ? "Unknown"
-      : condition["status"] === "True"
-        ? "Healthy"
-        : "Unhealthy";
+    condition === undefined ? "Unknown" : condition["status"] === "True" ? "Healthy" : "Unhealthy";
   return [nameOf(object), status, textAt(condition, "message"), textAt(condition, "error")];
 };
 
@@ -161,7 +158,8 @@ export const endpointsRow: Row = (endpoints, now) => [
 
 function nodeStatus(node: Tree): string {
   const ready = treesAt(node, "status", "conditions").find((item) => item["type"] === "Ready");
-  const status = ready === undefined ? "Unknown" : ready["status"] === "True" ? "Ready" : "NotReady";
+  const status =
+    ready === undefined ? "Unknown" : ready["status"] === "True" ? "Ready" : "NotReady";
   return valueAt(node, "spec", "unschedulable") === true ? `${status},SchedulingDisabled` : status;
 }
 
@@ -191,7 +189,9 @@ function objectCell(target: Tree | undefined): string {
 
 function sourceCell(event: Tree, isNew: boolean): string {
   const source = treeAt(event, isNew ? "deprecatedSource" : "source");
-  const component = textAt(source, "component") || textAt(event, isNew ? "reportingController" : "reportingComponent");
+  const component =
+    textAt(source, "component") ||
+    textAt(event, isNew ? "reportingController" : "reportingComponent");
   const host = textAt(source, "host") || textAt(event, "reportingInstance");
   return host === "" ? component : `${component}, ${host}`;
 }

@@ -1,5 +1,15 @@
 import type { Json } from "@wherry/machinery";
-import { listAt, numberAt, stringsAt, textAt, textMapAt, treeAt, treesAt, valueAt, type Tree } from "../tree.ts";
+import {
+  listAt,
+  numberAt,
+  stringsAt,
+  textAt,
+  textMapAt,
+  treeAt,
+  treesAt,
+  valueAt,
+  type Tree,
+} from "../tree.ts";
 import { balancerAddresses } from "./core-rows.ts";
 import { humanDuration } from "./human-duration.ts";
 import type { Row } from "./kind-rows.ts";
@@ -169,7 +179,9 @@ export const policyBindingRow: Row = (object, now) => [
 ];
 
 export const flowSchemaRow: Row = (object, now) => {
-  const dangling = treesAt(object, "status", "conditions").find((item) => item["type"] === "Dangling");
+  const dangling = treesAt(object, "status", "conditions").find(
+    (item) => item["type"] === "Dangling",
+  );
   return [
     nameOf(object),
     textAt(object, "spec", "priorityLevelConfiguration", "name"),
@@ -222,18 +234,27 @@ export const ipAddressRow: Row = (object) => {
   const resource = textAt(parent, "resource");
   const namespace = textAt(parent, "namespace");
   const type = (group === "" ? resource : `${resource}.${group}`).toLowerCase();
-  return [nameOf(object), [type, ...(namespace === "" ? [] : [namespace]), textAt(parent, "name")].join("/")];
+  return [
+    nameOf(object),
+    [type, ...(namespace === "" ? [] : [namespace]), textAt(parent, "name")].join("/"),
+  ];
 };
 
 export const apiServiceRow: Row = (object, now) => {
   const service = treeAt(object, "spec", "service");
-  const available = treesAt(object, "status", "conditions").find((item) => item["type"] === "Available");
+  const available = treesAt(object, "status", "conditions").find(
+    (item) => item["type"] === "Available",
+  );
   const status = textAt(available, "status");
   const reason = textAt(available, "reason");
   return [
     nameOf(object),
     service === undefined ? "Local" : `${textAt(service, "namespace")}/${textAt(service, "name")}`,
-    available === undefined ? "Unknown" : status === "True" || reason === "" ? status : `${status} (${reason})`,
+    available === undefined
+      ? "Unknown"
+      : status === "True" || reason === ""
+        ? status
+        : `${status} (${reason})`,
     age(object, now),
   ];
 };
@@ -272,7 +293,9 @@ function defaultMark(object: Tree, annotations: readonly string[]): string {
 }
 
 function signingRequestCondition(request: Tree): string {
-  const types = new Set(treesAt(request, "status", "conditions").map((item) => textAt(item, "type")));
+  const types = new Set(
+    treesAt(request, "status", "conditions").map((item) => textAt(item, "type")),
+  );
   let text = types.has("Denied") ? "Denied" : types.has("Approved") ? "Approved" : "Pending";
   if (types.has("Failed")) text += ",Failed";
   if (textAt(request, "status", "certificate") !== "") text += ",Issued";

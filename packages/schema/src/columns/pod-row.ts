@@ -47,12 +47,18 @@ function summaryOf(pod: Tree): PodSummary {
     restarts: 0,
     lastRestart: 0,
   };
-  if (conditions.some((item) => item["type"] === "PodScheduled" && item["reason"] === "SchedulingGated")) {
+  if (
+    conditions.some(
+      (item) => item["type"] === "PodScheduled" && item["reason"] === "SchedulingGated",
+    )
+  ) {
     summary.reason = "SchedulingGated";
   }
   const sidecarRestarts = { restarts: 0, lastRestart: 0 };
   const isInitializing = readInitContainers(pod, sidecars, summary, sidecarRestarts);
-  const isInitialized = conditions.some((item) => item["type"] === "Initialized" && item["status"] === "True");
+  const isInitialized = conditions.some(
+    (item) => item["type"] === "Initialized" && item["status"] === "True",
+  );
   if (!isInitializing || isInitialized) {
     Object.assign(summary, sidecarRestarts);
     readContainers(pod, summary);

@@ -83,7 +83,9 @@ export const podTemplateRow: Row = (object) => [
 ];
 
 export const controllerRevisionRow: Row = (object, now) => {
-  const owner = treesAt(object, "metadata", "ownerReferences").find((item) => item["controller"] === true);
+  const owner = treesAt(object, "metadata", "ownerReferences").find(
+    (item) => item["controller"] === true,
+  );
   return [
     nameOf(object),
     owner === undefined ? "<none>" : `${ownerType(owner)}/${textAt(owner, "name")}`,
@@ -132,7 +134,9 @@ function ownerType(owner: Tree): string {
 
 function jobStatus(job: Tree): string {
   const holds = (type: string): boolean =>
-    treesAt(job, "status", "conditions").some((item) => item["type"] === type && item["status"] === "True");
+    treesAt(job, "status", "conditions").some(
+      (item) => item["type"] === type && item["status"] === "True",
+    );
   if (holds("Complete")) return "Complete";
   if (holds("Failed")) return "Failed";
   if (valueAt(job, "metadata", "deletionTimestamp") !== undefined) return "Terminating";

@@ -10,7 +10,7 @@ import {
   treesAt,
   type Tree,
 } from "../tree.ts";
-import { roundResourceList } from "./pod-defaults.ts";
+import { roundResourceList } from "./resource-lists.ts";
 
 export function defaultNamespace(namespace: Tree): void {
   const metadata = ensureTree(namespace, "metadata");
@@ -54,7 +54,8 @@ export function defaultLimitRange(limitRange: Tree): void {
       copyMissing(treeAt(item, "max"), limits);
       copyMissing(limits, requests);
       copyMissing(treeAt(item, "min"), requests);
-      for (const name of ["default", "defaultRequest"]) if (isEmptyTree(item[name])) delete item[name];
+      for (const name of ["default", "defaultRequest"])
+        if (isEmptyTree(item[name])) delete item[name];
     }
     for (const name of ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"]) {
       roundResourceList(treeAt(item, name));

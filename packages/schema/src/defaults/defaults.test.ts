@@ -5,8 +5,20 @@ import { ensureTree, treeAt, treesAt, type Tree } from "../tree.ts";
 import { pullPolicyOf } from "./pod-defaults.ts";
 
 /** What admission plugins, allocators and name generation add is not defaulting. */
-const admissionFields = ["serviceAccountName", "serviceAccount", "tolerations", "priority", "preemptionPolicy"];
-const allocatedFields = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"];
+const admissionFields = [
+  "serviceAccountName",
+  "serviceAccount",
+  "tolerations",
+  "priority",
+  "preemptionPolicy",
+];
+const allocatedFields = [
+  "clusterIP",
+  "clusterIPs",
+  "ipFamilies",
+  "ipFamilyPolicy",
+  "healthCheckNodePort",
+];
 
 for (const record of readGolden("defaulting")) {
   if (record.id === "pod-with-limitrange") continue;
@@ -33,7 +45,8 @@ function comparable(object: Tree): Tree {
   const metadata = ensureTree(object, "metadata");
   for (const key of ["resourceVersion", "creationTimestamp", "uid"]) delete metadata[key];
   if (metadata["generateName"] !== undefined) delete metadata["name"];
-  if (["PersistentVolume", "PersistentVolumeClaim"].includes(String(object["kind"]))) delete metadata["finalizers"];
+  if (["PersistentVolume", "PersistentVolumeClaim"].includes(String(object["kind"])))
+    delete metadata["finalizers"];
   const status = treeAt(object, "status");
   if (status !== undefined) delete status["lastPhaseTransitionTime"];
   const spec = treeAt(object, "spec");
@@ -43,7 +56,9 @@ function comparable(object: Tree): Tree {
     for (const port of treesAt(spec, "ports")) delete port["nodePort"];
   }
   if (object["kind"] === "Node" && spec !== undefined) {
-    spec["taints"] = treesAt(spec, "taints").filter((taint) => taint["key"] !== "node.kubernetes.io/not-ready");
+    spec["taints"] = treesAt(spec, "taints").filter(
+      (taint) => taint["key"] !== "node.kubernetes.io/not-ready",
+    );
   }
   return object;
 }

@@ -90,7 +90,8 @@ export function defaultRoleBinding(binding: Tree): void {
   setIfZero(ensureTree(binding, "roleRef"), "apiGroup", "rbac.authorization.k8s.io");
   for (const subject of treesAt(binding, "subjects")) {
     const kind = textAt(subject, "kind");
-    if (kind === "User" || kind === "Group") setIfZero(subject, "apiGroup", "rbac.authorization.k8s.io");
+    if (kind === "User" || kind === "Group")
+      setIfZero(subject, "apiGroup", "rbac.authorization.k8s.io");
   }
 }
 
@@ -117,10 +118,14 @@ export function defaultResourceClaimTemplate(template: Tree): void {
 function defaultDeviceRequests(spec: Tree | undefined): void {
   for (const request of treesAt(spec, "devices", "requests")) {
     const exactly = treeAt(request, "exactly");
-    for (const choice of [...(exactly === undefined ? [] : [exactly]), ...treesAt(request, "firstAvailable")]) {
+    for (const choice of [
+      ...(exactly === undefined ? [] : [exactly]),
+      ...treesAt(request, "firstAvailable"),
+    ]) {
       setIfZero(choice, "allocationMode", "ExactCount");
       if (choice["allocationMode"] === "ExactCount") setIfZero(choice, "count", 1);
-      for (const toleration of treesAt(choice, "tolerations")) setIfZero(toleration, "operator", "Equal");
+      for (const toleration of treesAt(choice, "tolerations"))
+        setIfZero(toleration, "operator", "Equal");
     }
   }
 }

@@ -14,7 +14,11 @@ export function defaultService(service: Tree): void {
   setIfZero(spec, "sessionAffinity", "None");
   if (spec["sessionAffinity"] === "None") delete spec["sessionAffinityConfig"];
   if (spec["sessionAffinity"] === "ClientIP") {
-    setIfUnset(ensureTree(ensureTree(spec, "sessionAffinityConfig"), "clientIP"), "timeoutSeconds", 10800);
+    setIfUnset(
+      ensureTree(ensureTree(spec, "sessionAffinityConfig"), "clientIP"),
+      "timeoutSeconds",
+      10800,
+    );
   }
   setIfZero(spec, "type", "ClusterIP");
   for (const port of treesAt(spec, "ports")) {

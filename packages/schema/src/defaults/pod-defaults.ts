@@ -1,4 +1,4 @@
-import { roundedToMilli, sumOfQuantities } from "../quantity.ts";
+import { sumOfQuantities } from "../quantity.ts";
 import {
   ensureTree,
   isEmptyTree,
@@ -9,7 +9,9 @@ import {
   treesAt,
   type Tree,
 } from "../tree.ts";
+import { roundResourceList, roundResources } from "./resource-lists.ts";
 import { defaultClaimSpec } from "./storage-defaults.ts";
+import { defaultVolumeSource } from "./volume-sources.ts";
 
 export function defaultPod(pod: Tree): void {
   const spec = ensureTree(pod, "spec");
@@ -100,32 +102,6 @@ function defaultVolume(volume: Tree): void {
   defaultVolumeSource(volume);
 }
 
-/** Sources that volumes and persistent volumes share. */
-export function defaultVolumeSource(holder: Tree): void {
-  const hostPath = treeAt(holder, "hostPath");
-  if (hostPath !== undefined) setIfUnset(hostPath, "type", "");
-  const iscsi = treeAt(holder, "iscsi");
-  if (iscsi !== undefined) setIfZero(iscsi, "iscsiInterface", "default");
-  const rbd = treeAt(holder, "rbd");
-  if (rbd !== undefined) {
-    setIfZero(rbd, "pool", "rbd");
-    setIfZero(rbd, "user", "admin");
-    setIfZero(rbd, "keyring", "/etc/ceph/keyring");
-  }
-  const azureDisk = treeAt(holder, "azureDisk");
-  if (azureDisk !== undefined) {
-    setIfUnset(azureDisk, "cachingMode", "ReadWrite");
-    setIfUnset(azureDisk, "fsType", "ext4");
-    setIfUnset(azureDisk, "readOnly", false);
-    setIfUnset(azureDisk, "kind", "Shared");
-  }
-  const scaleIo = treeAt(holder, "scaleIO");
-  if (scaleIo !== undefined) {
-    setIfZero(scaleIo, "storageMode", "ThinProvisioned");
-    setIfZero(scaleIo, "fsType", "xfs");
-  }
-}
-
 function defaultFieldRefs(items: readonly Tree[]): void {
   for (const item of items) {
     const fieldRef = treeAt(item, "fieldRef");
@@ -165,7 +141,8 @@ function sumOfRequests(spec: Tree, name: string): string | undefined {
 
 function defaultHostPorts(spec: Tree): void {
   for (const container of [...treesAt(spec, "containers"), ...treesAt(spec, "initContainers")]) {
-    for (const port of treesAt(container, "ports")) setIfZero(port, "hostPort", port["containerPort"]);
+    for (const port of treesAt(container, "ports"))
+      setIfZero(port, "hostPort", port["containerPort"]);
   }
 }
 
@@ -190,20 +167,6 @@ function mirrorFirst(status: Tree, single: string, list: string): void {
   const address = textAt(status, single);
   if (address !== "" && first === "") status[list] = [{ ip: address }];
   else if (address === "" && first !== "" && single === "podIP") status[single] = first;
-}
-
-export function roundResources(holder: Tree): void {
-  roundResourceList(treeAt(holder, "resources", "requests"));
-  roundResourceList(treeAt(holder, "resources", "limits"));
-}
-
-/** Resource lists keep nothing finer than a thousandth. */
-export function roundResourceList(list: Tree | undefined): void {
-  if (list === undefined) return;
-  for (const [name, value] of Object.entries(list)) {
-    // Only suffixes below "m" can be finer.
-    if (typeof value === "string" && /[nu]$/.test(value)) list[name] = roundedToMilli(value);
-  }
 }
 
 const imagePattern =

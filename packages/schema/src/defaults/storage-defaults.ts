@@ -1,5 +1,6 @@
 import { ensureTree, setIfUnset, setIfZero, treeAt, type Tree } from "../tree.ts";
-import { defaultVolumeSource, roundResourceList, roundResources } from "./pod-defaults.ts";
+import { roundResourceList, roundResources } from "./resource-lists.ts";
+import { defaultVolumeSource } from "./volume-sources.ts";
 
 export function defaultPersistentVolume(volume: Tree): void {
   const spec = ensureTree(volume, "spec");
@@ -45,7 +46,11 @@ function mirrorDataSource(spec: Tree): void {
   const reference = treeAt(spec, "dataSourceRef");
   if (source !== undefined && reference === undefined) {
     spec["dataSourceRef"] = { ...source };
-  } else if (source === undefined && reference !== undefined && reference["namespace"] === undefined) {
+  } else if (
+    source === undefined &&
+    reference !== undefined &&
+    reference["namespace"] === undefined
+  ) {
     const { apiGroup = null, kind, name } = reference;
     spec["dataSource"] = { apiGroup, kind, name };
   }

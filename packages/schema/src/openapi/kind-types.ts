@@ -22,7 +22,10 @@ const customTypes = new WeakMap<ResourceDefinition, KindTypes>();
 
 export function kindTypes(definition: ResourceDefinition): KindTypes {
   const listName = definitionNameOf(definition.group, definition.version, definition.listKind);
-  if (definition.schema.definition !== undefined && definitionNode(definition.schema.definition) !== undefined) {
+  if (
+    definition.schema.definition !== undefined &&
+    definitionNode(definition.schema.definition) !== undefined
+  ) {
     const object = definition.schema;
     return { object, list: listName === undefined ? object : schemaOf(listName) };
   }

@@ -39,7 +39,8 @@ after(async () => {
 });
 
 const clients = kubectls();
-if (clients.length === 0) test("kubectl reads the documents", { skip: "no kubectl on this machine" });
+if (clients.length === 0)
+  test("kubectl reads the documents", { skip: "no kubectl on this machine" });
 
 for (const kubectl of clients) {
   test(`${kubectl} lists the resources`, async () => {
@@ -65,9 +66,11 @@ for (const kubectl of clients) {
       metadata: { name: "x" },
       spec: { containers: [{ name: "c", image: "i", foo: 1 }] },
     });
-    const failure = await call(kubectl, ["create", "--dry-run=client", "--validate=true", "-f", "-"], manifest).catch(
-      (error: { stderr: string }) => error.stderr,
-    );
+    const failure = await call(
+      kubectl,
+      ["create", "--dry-run=client", "--validate=true", "-f", "-"],
+      manifest,
+    ).catch((error: { stderr: string }) => error.stderr);
     // Clients since 1.27 leave validation to the server, which this one does not do: they must still find that it can.
     if (failure.includes("unknown field")) assert.match(failure, /unknown field "foo"/);
     else assert.doesNotMatch(failure, /OpenAPI|openapi|schema/i);
@@ -75,18 +78,24 @@ for (const kubectl of clients) {
 }
 
 async function call(kubectl: string, args: readonly string[], input = ""): Promise<string> {
-  const promise = run(kubectl, [`--server=${address}`, `--cache-dir=${join(home, "cache")}`, ...args], {
-    env: { HOME: home, PATH: "/usr/bin:/bin" },
-    timeout: 60_000,
-    maxBuffer: 64 * 1024 * 1024,
-  });
+  const promise = run(
+    kubectl,
+    [`--server=${address}`, `--cache-dir=${join(home, "cache")}`, ...args],
+    {
+      env: { HOME: home, PATH: "/usr/bin:/bin" },
+      timeout: 60_000,
+      maxBuffer: 64 * 1024 * 1024,
+    },
+  );
   promise.child.stdin?.end(input);
   return (await promise).stdout;
 }
 
 /** The one that is installed, and the oldest of those that Google's tools install beside it. */
 function kubectls(): readonly string[] {
-  const found = ["/usr/local/bin/kubectl", "/usr/bin/kubectl"].filter((path) => existsSync(path)).slice(0, 1);
+  const found = ["/usr/local/bin/kubectl", "/usr/bin/kubectl"]
+    .filter((path) => existsSync(path))
+    .slice(0, 1);
   const folder = "/usr/lib/google-cloud-sdk/bin";
   const names = existsSync(folder) ? readdirSync(folder) : [];
   const [oldest] = names.filter((name) => /^kubectl\.1\.\d+$/.test(name)).sort();
@@ -114,9 +123,12 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   else if (pathname === "/openapi/v2") {
     const isProtobuf = accept.includes("protobuf");
     const body = isProtobuf ? await openApiV2Protobuf(registry) : await openApiV2Json(registry);
-    response.writeHead(200, { "Content-Type": isProtobuf ? openApiV2ProtobufTypes.answered : "application/json" });
+    response.writeHead(200, {
+      "Content-Type": isProtobuf ? openApiV2ProtobufTypes.answered : "application/json",
+    });
     response.end(body);
   } else if (pathname === "/openapi/v3") json(openApiV3Index(registry));
-  else if (pathname.startsWith("/openapi/v3/")) json(buildOpenApiV3(registry, pathname.slice("/openapi/v3/".length)));
+  else if (pathname.startsWith("/openapi/v3/"))
+    json(buildOpenApiV3(registry, pathname.slice("/openapi/v3/".length)));
   else json(undefined);
 }

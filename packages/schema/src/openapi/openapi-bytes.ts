@@ -16,7 +16,10 @@ export const openApiV2ProtobufTypes = {
 const sliceMs = 4;
 
 /** Bytes of /openapi/v2 as JSON. Made in slices; keep them until the registry's generation moves. */
-export async function openApiV2Json(registry: ResourceRegistry, version = "unversioned"): Promise<Buffer> {
+export async function openApiV2Json(
+  registry: ResourceRegistry,
+  version = "unversioned",
+): Promise<Buffer> {
   const sections: Record<OpenApiPart["section"], string[]> = { paths: [], definitions: [] };
   for await (const part of sliced(openApiV2Parts(registry))) {
     sections[part.section].push(`${JSON.stringify(part.name)}:${JSON.stringify(part.document)}`);
@@ -28,7 +31,10 @@ export async function openApiV2Json(registry: ResourceRegistry, version = "unver
 }
 
 /** The same document as protobuf. */
-export async function openApiV2Protobuf(registry: ResourceRegistry, version = "unversioned"): Promise<Buffer> {
+export async function openApiV2Protobuf(
+  registry: ResourceRegistry,
+  version = "unversioned",
+): Promise<Buffer> {
   const chunks: Buffer[] = [encodeOpenApiV2Protobuf(openApiV2Head(version))];
   for await (const part of sliced(openApiV2Parts(registry))) chunks.push(encodeOpenApiV2Part(part));
   return Buffer.concat(chunks);

@@ -19,7 +19,10 @@ export function encodeOpenApiV2Protobuf(document: JsonObject): Buffer {
  * all: that is how protobuf merges.
  */
 export function encodeOpenApiV2Part(part: OpenApiPart): Buffer {
-  return codec().encode("Document", documentMessage({ [part.section]: { [part.name]: part.document } }));
+  return codec().encode(
+    "Document",
+    documentMessage({ [part.section]: { [part.name]: part.document } }),
+  );
 }
 
 let sharedCodec: ProtobufCodec | undefined;
@@ -68,9 +71,19 @@ const table: ProtobufTable = {
     },
     ParametersItem: { parameter: [1, "Parameter"] },
     Parameter: { bodyParameter: [1, "BodyParameter"], nonBodyParameter: [2, "NonBodyParameter"] },
-    BodyParameter: { name: [2, "string"], in: [3, "string"], required: [4, "bool"], schema: [5, "Schema"] },
+    BodyParameter: {
+      name: [2, "string"],
+      in: [3, "string"],
+      required: [4, "bool"],
+      schema: [5, "Schema"],
+    },
     NonBodyParameter: { query: [3, "QueryParameter"], path: [4, "PathParameter"] },
-    QueryParameter: { in: [2, "string"], name: [4, "string"], type: [6, "string"], uniqueItems: [20, "bool"] },
+    QueryParameter: {
+      in: [2, "string"],
+      name: [4, "string"],
+      type: [6, "string"],
+      uniqueItems: [20, "bool"],
+    },
     PathParameter: {
       required: [1, "bool"],
       in: [2, "string"],
@@ -127,7 +140,9 @@ function documentMessage(document: JsonObject): object {
       ? {}
       : {
           securityDefinitions: {
-            additionalProperties: named(securityDefinitions, (value) => ({ apiKeySecurity: value })),
+            additionalProperties: named(securityDefinitions, (value) => ({
+              apiKeySecurity: value,
+            })),
           },
         }),
   };
@@ -170,9 +185,19 @@ function parameterMessages(parameters: unknown): readonly object[] {
   return ((parameters ?? []) as readonly JsonObject[]).map((parameter) => {
     const { in: place, name, required, type, uniqueItems, schema } = parameter;
     if (place === "body") {
-      return { parameter: { bodyParameter: { name, in: place, required, schema: schemaMessage(schema as JsonObject) } } };
+      return {
+        parameter: {
+          bodyParameter: { name, in: place, required, schema: schemaMessage(schema as JsonObject) },
+        },
+      };
     }
-    const content = { in: place, name, type, uniqueItems, ...(place === "path" ? { required } : {}) };
+    const content = {
+      in: place,
+      name,
+      type,
+      uniqueItems,
+      ...(place === "path" ? { required } : {}),
+    };
     return { parameter: { nonBodyParameter: { [place as string]: content } } };
   });
 }
@@ -209,5 +234,8 @@ function any(value: unknown): object {
 }
 
 function named(map: unknown, convert: (value: JsonObject) => object): readonly object[] {
-  return Object.entries(map as Record<string, JsonObject>).map(([name, value]) => ({ name, value: convert(value) }));
+  return Object.entries(map as Record<string, JsonObject>).map(([name, value]) => ({
+    name,
+    value: convert(value),
+  }));
 }

@@ -49,12 +49,15 @@ export function openApiV2Head(version: string): OpenApiHead {
   };
 }
 
-export function* openApiV2Parts(registry: ResourceRegistry): Generator<OpenApiPart, void, undefined> {
+export function* openApiV2Parts(
+  registry: ResourceRegistry,
+): Generator<OpenApiPart, void, undefined> {
   const types = new Map<string, TypeSchema>();
   const customKinds = new Map<string, GroupVersionKindDocument>();
   for (const name of metaTypes) collectTypes(schemaOf(`${metaPrefix}.${name}`), types);
-  // Registering the same resource anew while this runs would not disturb it: it works on a copy of the list.
-  for (const definition of [...registry]) {
+  // A copy: between two parts somebody may register another resource.
+  const registered = Array.from(registry);
+  for (const definition of registered) {
     collectKindTypes(definition, types, customKinds);
     for (const path of pathsOf(definition)) {
       for (const operation of path.operations) collectOperationTypes(operation, types);
@@ -62,12 +65,24 @@ export function* openApiV2Parts(registry: ResourceRegistry): Generator<OpenApiPa
     }
   }
   for (const [name, schema] of types) {
-    yield { section: "definitions", name, document: withKinds(definitionDocument(schema, "v2"), name, customKinds) };
+    yield {
+      section: "definitions",
+      name,
+      document: withKinds(definitionDocument(schema, "v2"), name, customKinds),
+    };
   }
 }
 
 /** Types of the meta API that clients look for although no operation names them. */
-const metaTypes = ["DeleteOptions", "Patch", "Status", "WatchEvent", "APIResourceList", "APIGroupList", "APIVersions"];
+const metaTypes = [
+  "DeleteOptions",
+  "Patch",
+  "Status",
+  "WatchEvent",
+  "APIResourceList",
+  "APIGroupList",
+  "APIVersions",
+];
 
 export function collectKindTypes(
   definition: ResourceDefinition,
@@ -90,10 +105,15 @@ export function withKinds(
   customKinds: ReadonlyMap<string, GroupVersionKindDocument>,
 ): JsonObject {
   const kinds = kindsOf(name, customKinds);
-  return kinds.length === 0 ? document : { ...document, "x-kubernetes-group-version-kind": [...kinds] };
+  return kinds.length === 0
+    ? document
+    : { ...document, "x-kubernetes-group-version-kind": [...kinds] };
 }
 
-export function collectOperationTypes(operation: ApiOperation, types: Map<string, TypeSchema>): void {
+export function collectOperationTypes(
+  operation: ApiOperation,
+  types: Map<string, TypeSchema>,
+): void {
   if (operation.body !== undefined) collectTypes(operation.body, types);
   for (const schema of Object.values(operation.answers)) {
     if (schema !== undefined) collectTypes(schema, types);
@@ -106,9 +126,16 @@ export function answerText(code: string): string {
 
 function pathDocument(path: ApiPath): JsonObject {
   const document: { [key: string]: Json } = {};
-  for (const operation of path.operations) document[operation.method] = operationDocument(operation);
+  for (const operation of path.operations)
+    document[operation.method] = operationDocument(operation);
   document["parameters"] = [
-    ...path.pathParameters.map((name) => ({ uniqueItems: true, type: "string", name, in: "path", required: true })),
+    ...path.pathParameters.map((name) => ({
+      uniqueItems: true,
+      type: "string",
+      name,
+      in: "path",
+      required: true,
+    })),
     { uniqueItems: true, type: "string", name: "pretty", in: "query" },
   ];
   return document;
@@ -126,12 +153,20 @@ function operationDocument(operation: ApiOperation): JsonObject {
             schema: referenceTo(operation.body.definition, "v2"),
           },
         ];
-  const query = operation.query.map(([name, type]) => ({ uniqueItems: true, type, name, in: "query" }));
+  const query = operation.query.map(([name, type]) => ({
+    uniqueItems: true,
+    type,
+    name,
+    in: "query",
+  }));
   const responses: { [code: string]: Json } = {};
   for (const [code, schema] of Object.entries(operation.answers)) {
     responses[code] = {
       description: answerText(code),
-      schema: schema?.definition === undefined ? { type: "string" } : referenceTo(schema.definition, "v2"),
+      schema:
+        schema?.definition === undefined
+          ? { type: "string" }
+          : referenceTo(schema.definition, "v2"),
     };
   }
   responses["401"] = { description: answerText("401") };

@@ -18,7 +18,9 @@ import { collectTypes, definitionDocument, referenceTo } from "./type-document.t
 export function openApiV3Index(registry: ResourceRegistry): JsonObject {
   const paths: { [path: string]: Json } = {};
   for (const path of groupVersionPaths(registry)) {
-    paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${openApiV3Hash(registry, path)}` };
+    paths[path] = {
+      serverRelativeURL: `/openapi/v3/${path}?hash=${openApiV3Hash(registry, path)}`,
+    };
   }
   return { paths };
 }
@@ -95,7 +97,8 @@ function tableHash(): string {
 
 function pathDocument(path: ApiPath): JsonObject {
   const document: { [key: string]: Json } = {};
-  for (const operation of path.operations) document[operation.method] = operationDocument(operation);
+  for (const operation of path.operations)
+    document[operation.method] = operationDocument(operation);
   document["parameters"] = [
     ...path.pathParameters.map((name) => parameter(name, "path", "string", true)),
     parameter("pretty", "query", "string", false),
@@ -107,7 +110,8 @@ function operationDocument(operation: ApiOperation): JsonObject {
   const { body, query, answers } = operation;
   const responses: { [code: string]: Json } = {};
   for (const [code, schema] of Object.entries(answers)) {
-    const content = schema?.definition === undefined ? { type: "string" } : referenceTo(schema.definition, "v3");
+    const content =
+      schema?.definition === undefined ? { type: "string" } : referenceTo(schema.definition, "v3");
     responses[code] = {
       description: answerText(code),
       content: Object.fromEntries(operation.produces.map((type) => [type, { schema: content }])),
@@ -125,7 +129,10 @@ function operationDocument(operation: ApiOperation): JsonObject {
       : {
           requestBody: {
             content: Object.fromEntries(
-              operation.consumes.map((type) => [type, { schema: referenceTo(body.definition ?? "", "v3") }]),
+              operation.consumes.map((type) => [
+                type,
+                { schema: referenceTo(body.definition ?? "", "v3") },
+              ]),
             ),
             ...(operation.bodyRequired ? { required: true } : {}),
           },
@@ -137,5 +144,10 @@ function operationDocument(operation: ApiOperation): JsonObject {
 }
 
 function parameter(name: string, place: string, type: string, required: boolean): JsonObject {
-  return { name, in: place, ...(required ? { required } : {}), schema: { type, uniqueItems: true } };
+  return {
+    name,
+    in: place,
+    ...(required ? { required } : {}),
+    schema: { type, uniqueItems: true },
+  };
 }

@@ -15,7 +15,10 @@ const registry = createResourceRegistry(builtinResources());
 type Operations = Record<string, Record<string, Record<string, JsonObject>>>;
 
 test("the operations are those of upstream's document", () => {
-  const expected = readFileSync(join(import.meta.dirname, "../testdata/openapi-operations.tsv"), "utf8");
+  const expected = readFileSync(
+    join(import.meta.dirname, "../testdata/openapi-operations.tsv"),
+    "utf8",
+  );
   const { paths } = buildOpenApiV2(registry) as unknown as { paths: Operations };
   const lines: string[] = [];
   for (const [path, methods] of Object.entries(paths)) {
@@ -23,7 +26,9 @@ test("the operations are those of upstream's document", () => {
       if (method === "parameters") continue;
       const kind = operation["x-kubernetes-group-version-kind"];
       const gvk = `${String(kind?.["group"])}/${String(kind?.["version"])}/${String(kind?.["kind"])}`;
-      lines.push([method, path, operation["operationId"], operation["x-kubernetes-action"], gvk].join("\t"));
+      lines.push(
+        [method, path, operation["operationId"], operation["x-kubernetes-action"], gvk].join("\t"),
+      );
     }
   }
   assert.deepEqual(lines.sort(), expected.trim().split("\n"));
@@ -51,7 +56,10 @@ test("lists say how they are merged", () => {
 });
 
 test("the bytes made in slices say the same as the document made at once", async () => {
-  assert.deepEqual(JSON.parse((await openApiV2Json(registry)).toString()), buildOpenApiV2(registry));
+  assert.deepEqual(
+    JSON.parse((await openApiV2Json(registry)).toString()),
+    buildOpenApiV2(registry),
+  );
   const whole = encodeOpenApiV2Protobuf(buildOpenApiV2(registry));
   const sliced = await openApiV2Protobuf(registry);
   assert.ok(Math.abs(whole.length - sliced.length) < 10_000);
@@ -79,12 +87,15 @@ test("a custom resource is described beside the built-in ones", () => {
     singular: "widget",
     schema: {
       type: "object",
-      properties: new Map([["size", { name: "size", required: false, schema: { type: "integer" } }]]),
+      properties: new Map([
+        ["size", { name: "size", required: false, schema: { type: "integer" } }],
+      ]),
     },
   };
   const own = createResourceRegistry([widgets]);
   const document = buildOpenApiV3(own, "apis/example.com/v1");
-  const { schemas } = document?.["components"] as { schemas: Record<string, JsonObject> };
+  assert.ok(document !== undefined);
+  const { schemas } = document["components"] as { schemas: Record<string, JsonObject> };
   assert.deepEqual(schemas["com.example.v1.Widget"], {
     type: "object",
     properties: { size: { type: "integer" } },
@@ -109,7 +120,8 @@ function assertReferences(value: unknown, prefix: string, definitions: JsonObjec
   if (typeof value !== "object" || value === null) return;
   for (const [key, child] of Object.entries(value)) {
     // JSONSchemaProps has a field of that name, whose value is no reference.
-    if (key === "$ref" && typeof child === "string") assert.ok(String(child).slice(prefix.length) in definitions, String(child));
+    if (key === "$ref" && typeof child === "string")
+      assert.ok(child.slice(prefix.length) in definitions, child);
     else assertReferences(child, prefix, definitions);
   }
 }

@@ -112,13 +112,22 @@ export function pathsOf(definition: ResourceDefinition): readonly ApiPath[] {
     paths.push({
       path: `${names.root}/${definition.resource}`,
       pathParameters: [],
-      operations: [{ ...listOperation(definition, names), operationId: `list${names.group}${definition.kind}ForAllNamespaces` }],
+      operations: [
+        {
+          ...listOperation(definition, names),
+          operationId: `list${names.group}${definition.kind}ForAllNamespaces`,
+        },
+      ],
     });
   }
   const item = operationsOfItem(definition, names);
   const itemParameters = ["name", ...names.scope];
   if (item.length > 0) {
-    paths.push({ path: `${names.collection}/{name}`, pathParameters: itemParameters, operations: item });
+    paths.push({
+      path: `${names.collection}/{name}`,
+      pathParameters: itemParameters,
+      operations: item,
+    });
   }
   for (const subresource of definition.subresources) {
     const path = `${names.collection}/{name}/${subresource.name}`;
@@ -168,7 +177,10 @@ function namesOf(definition: ResourceDefinition): Names {
   };
 }
 
-function operationsOfCollection(definition: ResourceDefinition, names: Names): readonly ApiOperation[] {
+function operationsOfCollection(
+  definition: ResourceDefinition,
+  names: Names,
+): readonly ApiOperation[] {
   const operations: ApiOperation[] = [];
   const { verbs } = definition;
   if (verbs.includes("list")) operations.push(listOperation(definition, names));
@@ -186,7 +198,10 @@ function operationsOfCollection(definition: ResourceDefinition, names: Names): r
     operations.push({
       ...base(definition, names, "delete", "deletecollection"),
       operationId: `delete${names.group}Collection${names.scopeWord}${definition.kind}`,
-      query: [...deleteQuery, ...listQuery.filter(([name]) => name !== "allowWatchBookmarks" && name !== "watch")],
+      query: [
+        ...deleteQuery,
+        ...listQuery.filter(([name]) => name !== "allowWatchBookmarks" && name !== "watch"),
+      ],
       body: schemaOf(`${metaPrefix}.DeleteOptions`),
       bodyRequired: false,
       answers: { 200: schemaOf(`${metaPrefix}.Status`) },
@@ -217,10 +232,13 @@ function operationsOfItem(definition: ResourceDefinition, names: Names): readonl
       answers: { 200: object },
     });
   }
-  if (verbs.includes("update")) operations.push(replaceOperation(definition, names, object, suffix));
+  if (verbs.includes("update"))
+    operations.push(replaceOperation(definition, names, object, suffix));
   if (verbs.includes("patch")) operations.push(patchOperation(definition, names, object, suffix));
   if (verbs.includes("delete")) {
-    const answer = answersWithObject.has(definition.kind) ? object : schemaOf(`${metaPrefix}.Status`);
+    const answer = answersWithObject.has(definition.kind)
+      ? object
+      : schemaOf(`${metaPrefix}.Status`);
     operations.push({
       ...base(definition, names, "delete", "delete"),
       operationId: `delete${suffix}`,
@@ -325,7 +343,11 @@ function operationsOfSubresource(
             kind: kindDocument,
             operationId: `read${full}`,
             ...(subresource.name === "log"
-              ? { query: logQuery, produces: ["text/plain", ...objectTypes], answers: { 200: undefined } }
+              ? {
+                  query: logQuery,
+                  produces: ["text/plain", ...objectTypes],
+                  answers: { 200: undefined },
+                }
               : { answers: { 200: object } }),
           },
         ];

@@ -1,8 +1,5 @@
 import type { Json, JsonObject } from "@wherry/machinery";
-import {
-  intOrStringDefinition,
-  quantityDefinition,
-} from "../compile-schema.ts";
+import { intOrStringDefinition, quantityDefinition } from "../compile-schema.ts";
 import { definitionNode } from "../definition-table.ts";
 import type { FieldSchema, TypeSchema } from "../type-schema.ts";
 
@@ -34,15 +31,18 @@ export function definitionDocument(schema: TypeSchema, flavour: Flavour): JsonOb
   if (schema.format !== undefined) document["format"] = schema.format;
   if (schema.enum !== undefined) document["enum"] = [...schema.enum];
   if (schema.items !== undefined) document["items"] = typeDocument(schema.items, flavour);
-  if (schema.values !== undefined) document["additionalProperties"] = typeDocument(schema.values, flavour);
+  if (schema.values !== undefined)
+    document["additionalProperties"] = typeDocument(schema.values, flavour);
   addProperties(document, schema, flavour);
   if (schema.listType !== undefined) document["x-kubernetes-list-type"] = schema.listType;
-  if (schema.listMapKeys !== undefined) document["x-kubernetes-list-map-keys"] = [...schema.listMapKeys];
+  if (schema.listMapKeys !== undefined)
+    document["x-kubernetes-list-map-keys"] = [...schema.listMapKeys];
   if (schema.mapType !== undefined) document["x-kubernetes-map-type"] = schema.mapType;
   if (schema.goType === undefined && schema.preservesUnknownFields === true) {
     document["x-kubernetes-preserve-unknown-fields"] = true;
   }
-  if (schema.goType === undefined && schema.intOrString === true) document["x-kubernetes-int-or-string"] = true;
+  if (schema.goType === undefined && schema.intOrString === true)
+    document["x-kubernetes-int-or-string"] = true;
   const unions = schema.definition === undefined ? undefined : definitionNode(schema.definition)?.u;
   if (unions !== undefined) document["x-kubernetes-unions"] = unions as Json;
   return document;
@@ -59,10 +59,16 @@ export function collectTypes(schema: TypeSchema, into: Map<string, TypeSchema>):
   for (const field of schema.properties?.values() ?? []) collectTypes(field.schema, into);
 }
 
-function addProperties(document: { [key: string]: Json }, schema: TypeSchema, flavour: Flavour): void {
+function addProperties(
+  document: { [key: string]: Json },
+  schema: TypeSchema,
+  flavour: Flavour,
+): void {
   const { properties } = schema;
   if (properties === undefined || properties.size === 0) return;
-  const required = [...properties.values()].filter((field) => field.required).map((field) => field.name);
+  const required = [...properties.values()]
+    .filter((field) => field.required)
+    .map((field) => field.name);
   if (required.length > 0) document["required"] = required;
   const fields: { [key: string]: Json } = {};
   for (const field of properties.values()) fields[field.name] = fieldDocument(field, flavour);
@@ -78,8 +84,10 @@ function fieldDocument(field: FieldSchema, flavour: Flavour): JsonObject {
   if (document["$ref"] !== undefined && field.schema.mapType !== definitionMapType(field.schema)) {
     document["x-kubernetes-map-type"] = field.schema.mapType;
   }
-  if (field.patchMergeKey !== undefined) document["x-kubernetes-patch-merge-key"] = field.patchMergeKey;
-  if (field.patchStrategy !== undefined) document["x-kubernetes-patch-strategy"] = field.patchStrategy.join(",");
+  if (field.patchMergeKey !== undefined)
+    document["x-kubernetes-patch-merge-key"] = field.patchMergeKey;
+  if (field.patchStrategy !== undefined)
+    document["x-kubernetes-patch-strategy"] = field.patchStrategy.join(",");
   return document;
 }
 

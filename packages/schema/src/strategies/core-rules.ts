@@ -5,6 +5,7 @@ import {
   numberAt,
   sameValue,
   setIfUnset,
+  setIfZero,
   textAt,
   treeAt,
   treesAt,
@@ -21,7 +22,8 @@ export const podRules: KindRules = {
     // A pod that no kubelet has seen, or that has ended, has nobody to wait for.
     if (textAt(pod, "spec", "nodeName") === "") return 0;
     if (["Succeeded", "Failed"].includes(textAt(pod, "status", "phase"))) return 0;
-    return numberAt(pod, "spec", "terminationGracePeriodSeconds") ?? 30;
+    const seconds = numberAt(pod, "spec", "terminationGracePeriodSeconds") ?? 30;
+    return seconds < 0 ? 1 : seconds;
   },
   prepareForCreate(pod) {
     const status: Tree = { phase: "Pending", qosClass: qosClassOf(pod) };
@@ -42,8 +44,32 @@ export const podRules: KindRules = {
     const status = ensureTree(pod, "status");
     const qosClass = valueAt(old, "status", "qosClass");
     if (qosClass !== undefined) setIfUnset(status, "qosClass", qosClass);
+    keepObservedGenerations(status, treeAt(old, "status"));
   },
   isSpecChange: (pod, old) => !sameValue(pod["spec"], old["spec"]),
+};
+
+/** Clients that do not know observedGeneration leave it out; that does not clear it. */
+function keepObservedGenerations(status: Tree, before: Tree | undefined): void {
+  if (before === undefined) return;
+  if (before["observedGeneration"] !== undefined) {
+    setIfZero(status, "observedGeneration", before["observedGeneration"]);
+  }
+  for (const condition of treesAt(status, "conditions")) {
+    const former = treesAt(before, "conditions").find((item) => item["type"] === condition["type"]);
+    if (former?.["observedGeneration"] !== undefined) {
+      setIfZero(condition, "observedGeneration", former["observedGeneration"]);
+    }
+  }
+}
+
+export const limitRangeRules: KindRules = {
+  allowCreateOnUpdate: true,
+  prepareForCreate(limitRange) {
+    // A limit range without a name gets a unique one.
+    const metadata = ensureTree(limitRange, "metadata");
+    if (textAt(metadata, "name") === "") metadata["name"] = metadata["uid"];
+  },
 };
 
 export const namespaceRules: KindRules = {
@@ -63,7 +89,15 @@ export const nodeRules: KindRules = { keepsStatusOnCreate: true };
 
 export const serviceRules: KindRules = {
   allowCreateOnUpdate: true,
-  prepareForUpdate: keepAllocatedValues,
+  prepareForCreate(service) {
+    const spec = ensureTree(service, "spec");
+    const address = textAt(spec, "clusterIP");
+    if (address !== "" && listAt(spec, "clusterIPs").length === 0) spec["clusterIPs"] = [address];
+  },
+  prepareForUpdate(service, old) {
+    keepAllocatedValues(service, old);
+    followClusterAddress(ensureTree(service, "spec"), ensureTree(old, "spec"));
+  },
 };
 
 export const secretRules: KindRules = {
@@ -103,9 +137,15 @@ function keepAllocatedValues(service: Tree, old: Tree): void {
   if (hasClusterAddress(before) && hasClusterAddress(spec)) {
     if (textAt(spec, "clusterIP") === "" && listAt(spec, "clusterIPs").length === 0) {
       copyFields(spec, before, ["clusterIP", "clusterIPs"]);
-    } else if (textAt(spec, "clusterIP") === textAt(before, "clusterIP") && listAt(spec, "clusterIPs").length === 0) {
+    } else if (
+      textAt(spec, "clusterIP") === textAt(before, "clusterIP") &&
+      listAt(spec, "clusterIPs").length === 0
+    ) {
       copyFields(spec, before, ["clusterIPs"]);
-    } else if (textAt(spec, "clusterIP") === "" && sameValue(spec["clusterIPs"], before["clusterIPs"])) {
+    } else if (
+      textAt(spec, "clusterIP") === "" &&
+      sameValue(spec["clusterIPs"], before["clusterIPs"])
+    ) {
       copyFields(spec, before, ["clusterIP"]);
     }
     for (const name of ["ipFamilies", "ipFamilyPolicy"]) {
@@ -113,10 +153,24 @@ function keepAllocatedValues(service: Tree, old: Tree): void {
     }
   }
   if (hasNodePorts(before) && hasNodePorts(spec)) keepNodePorts(spec, before);
-  if (hasHealthCheckPort(before) && hasHealthCheckPort(spec) && numberAt(spec, "healthCheckNodePort") === undefined) {
+  if (
+    hasHealthCheckPort(before) &&
+    hasHealthCheckPort(spec) &&
+    numberAt(spec, "healthCheckNodePort") === undefined
+  ) {
     copyFields(spec, before, ["healthCheckNodePort"]);
   }
   dropFieldsOfFormerType(spec, before);
+}
+
+/** Clients that know only clusterIP change it alone: the list follows, as long as it was not changed too. */
+function followClusterAddress(spec: Tree, before: Tree): void {
+  const address = textAt(spec, "clusterIP");
+  if (address === textAt(before, "clusterIP")) return;
+  const addresses = listAt(spec, "clusterIPs");
+  if (addresses.length > 0 && !sameValue(addresses, before["clusterIPs"])) return;
+  if (address === "") delete spec["clusterIPs"];
+  else spec["clusterIPs"] = [address];
 }
 
 /** What the former type had and the new one cannot have is cleared if the client sent it back unchanged. */
@@ -128,9 +182,14 @@ function dropFieldsOfFormerType(spec: Tree, before: Tree): void {
   }
   if (hasNodePorts(before) && !hasNodePorts(spec)) {
     const former = new Set(treesAt(before, "ports").map((port) => port["nodePort"]));
-    for (const port of treesAt(spec, "ports")) if (former.has(port["nodePort"])) delete port["nodePort"];
+    for (const port of treesAt(spec, "ports"))
+      if (former.has(port["nodePort"])) delete port["nodePort"];
   }
-  if (hasHealthCheckPort(before) && !hasHealthCheckPort(spec) && spec["healthCheckNodePort"] === before["healthCheckNodePort"]) {
+  if (
+    hasHealthCheckPort(before) &&
+    !hasHealthCheckPort(spec) &&
+    spec["healthCheckNodePort"] === before["healthCheckNodePort"]
+  ) {
     delete spec["healthCheckNodePort"];
   }
   if (before["type"] === "LoadBalancer" && spec["type"] !== "LoadBalancer") {
@@ -163,7 +222,10 @@ function hasClusterAddress(spec: Tree): boolean {
 
 function hasNodePorts(spec: Tree): boolean {
   const type = textAt(spec, "type");
-  return type === "NodePort" || (type === "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] !== false);
+  return (
+    type === "NodePort" ||
+    (type === "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] !== false)
+  );
 }
 
 function hasHealthCheckPort(spec: Tree): boolean {

@@ -49,8 +49,7 @@ export function createStrategy(facts: KindFacts, rules: KindRules): ResourceStra
     allowCreateOnUpdate: rules.allowCreateOnUpdate === true,
     allowUnconditionalUpdate: rules.allowUnconditionalUpdate !== false,
 
-    defaultGracePeriodSeconds: (object) =>
-      rules.defaultGracePeriodSeconds?.(treeOf(object)) ?? 0,
+    defaultGracePeriodSeconds: (object) => rules.defaultGracePeriodSeconds?.(treeOf(object)) ?? 0,
 
     applyDefaults(draft) {
       facts.defaults?.(draft);

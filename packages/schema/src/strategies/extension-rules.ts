@@ -11,7 +11,8 @@ export const certificateSigningRequestRules: KindRules = {
     spec["username"] = user.name;
     if (user.uid !== undefined && user.uid !== "") spec["uid"] = user.uid;
     if (user.groups.length > 0) spec["groups"] = [...user.groups];
-    if (user.extra !== undefined && Object.keys(user.extra).length > 0) spec["extra"] = copyOf(user.extra);
+    if (user.extra !== undefined && Object.keys(user.extra).length > 0)
+      spec["extra"] = copyOf(user.extra);
   },
   prepareForUpdate(request, old) {
     request["spec"] = copyOf(old["spec"]);
@@ -19,7 +20,8 @@ export const certificateSigningRequestRules: KindRules = {
   prepareForStatusUpdate(request, old, { now }) {
     // Approval and denial have a subresource of their own; the status may add and remove the other conditions.
     const status = ensureTree(request, "status");
-    const isDecision = (condition: Tree): boolean => ["Approved", "Denied"].includes(textAt(condition, "type"));
+    const isDecision = (condition: Tree): boolean =>
+      ["Approved", "Denied"].includes(textAt(condition, "type"));
     const conditions = [
       ...treesAt(old, "status", "conditions").filter(isDecision).map(copyOf),
       ...treesAt(status, "conditions").filter((condition) => !isDecision(condition)),
@@ -79,7 +81,9 @@ export const resourceSliceRules: KindRules = {
 /** The version that objects are stored as joins the list of those that may be found in the store. */
 function storeVersion(definition: Tree): void {
   const status = ensureTree(definition, "status");
-  const stored = Array.isArray(status["storedVersions"]) ? [...(status["storedVersions"] as unknown[])] : [];
+  const stored = Array.isArray(status["storedVersions"])
+    ? [...(status["storedVersions"] as unknown[])]
+    : [];
   for (const version of treesAt(definition, "spec", "versions")) {
     const name = textAt(version, "name");
     if (version["storage"] === true && !stored.includes(name)) stored.push(name);

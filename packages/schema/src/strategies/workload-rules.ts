@@ -1,4 +1,14 @@
-import { ensureTree, isEmptyTree, sameValue, setIfUnset, textAt, textMapAt, treeAt, valueAt, type Tree } from "../tree.ts";
+import {
+  ensureTree,
+  isEmptyTree,
+  sameValue,
+  setIfUnset,
+  textAt,
+  textMapAt,
+  treeAt,
+  valueAt,
+  type Tree,
+} from "../tree.ts";
 import type { KindRules } from "./create-strategy.ts";
 
 /** Workloads whose spec is counted by metadata.generation and nothing else is special. */

@@ -40,12 +40,20 @@ export function readGolden(group: string): readonly GoldenRecord[] {
 const registry = createResourceRegistry(builtinResources());
 
 /** The resource and the subresource that a path names. */
-export function resourceOfPath(path: string): { definition: ResourceDefinition; subresource: string } {
+export function resourceOfPath(path: string): {
+  definition: ResourceDefinition;
+  subresource: string;
+} {
   const parts = (path.split("?")[0] ?? "").split("/").filter((part) => part !== "");
   const isCore = parts.shift() === "api";
   const group = isCore ? "" : (parts.shift() ?? "");
   const version = parts.shift() ?? "";
-  if (parts[0] === "namespaces" && parts.length > 2 && !["status", "finalize"].includes(parts[2] ?? "")) parts.splice(0, 2);
+  if (
+    parts[0] === "namespaces" &&
+    parts.length > 2 &&
+    !["status", "finalize"].includes(parts[2] ?? "")
+  )
+    parts.splice(0, 2);
   const definition = registry.find({ group, version, resource: parts[0] ?? "" });
   if (definition === undefined) throw new Error(`no resource is served at ${path}`);
   return { definition, subresource: parts[2] ?? "" };
@@ -55,7 +63,7 @@ export function resourceOfPath(path: string): { definition: ResourceDefinition; 
 export function createdFrom(definition: ResourceDefinition, body: Tree | string): Draft {
   const copy = typeof body === "string" ? body : structuredClone(body);
   const { object } = decodeObject(definition, copy);
-  const metadata = ensureTree(object as Tree, "metadata");
+  const metadata = ensureTree(object, "metadata");
   metadata["uid"] = goldenUid;
   if (definition.namespaced) metadata["namespace"] = "@ns@";
   definition.strategy.applyDefaults(object);
@@ -66,7 +74,7 @@ export function createdFrom(definition: ResourceDefinition, body: Tree | string)
 }
 
 export function asKubeObject(draft: Draft): KubeObject {
-  return draft as unknown as KubeObject;
+  return draft;
 }
 
 /** The value with the placeholder of the recordings. */

@@ -1,4 +1,9 @@
-import { configMapKeyErrors, dnsLabelErrors, dnsSubdomainErrors, qualifiedNameErrors } from "@wherry/machinery";
+import {
+  configMapKeyErrors,
+  dnsLabelErrors,
+  dnsSubdomainErrors,
+  qualifiedNameErrors,
+} from "@wherry/machinery";
 import { booleanAt, numberAt, textAt, treeAt, treesAt, type Tree } from "../tree.ts";
 import { isPort, portRange, type Problems } from "./problems.ts";
 import { portNameErrors, validateHandler, validateProbe } from "./probes.ts";
@@ -29,13 +34,15 @@ export function validateContainers(
     names.add(name);
     if (role === "ephemeral") {
       for (const key of notForEphemeral) {
-        if (container[key] !== undefined) problems.forbidden(`${field}.${key}`, "cannot be set for an Ephemeral Container");
+        if (container[key] !== undefined)
+          problems.forbidden(`${field}.${key}`, "cannot be set for an Ephemeral Container");
       }
       continue;
     }
     validateLifecycle(problems, container, field);
     validateProbes(problems, container, role, field);
-    if (role === "init") problems.oneOf(container, "restartPolicy", field, ["Always", "OnFailure", "Never"]);
+    if (role === "init")
+      problems.oneOf(container, "restartPolicy", field, ["Always", "OnFailure", "Never"]);
   }
 }
 
@@ -51,7 +58,8 @@ function validateContainer(
   else problems.invalidBy(`${path}.name`, name, dnsLabelErrors(name));
   const image = textAt(container, "image");
   if (image === "") problems.required(`${path}.image`);
-  else if (image.trim() !== image) problems.invalid(`${path}.image`, image, "must not have leading or trailing whitespace");
+  else if (image.trim() !== image)
+    problems.invalid(`${path}.image`, image, "must not have leading or trailing whitespace");
   problems.oneOf(container, "terminationMessagePolicy", path, ["File", "FallbackToLogsOnError"]);
   validatePorts(problems, treesAt(container, "ports"), `${path}.ports`);
   validateEnvironment(problems, container, path);
@@ -59,7 +67,11 @@ function validateContainer(
   problems.oneOf(container, "imagePullPolicy", path, ["Always", "IfNotPresent", "Never"]);
   validateResourceRequirements(problems, container, `${path}.resources`);
   validateClaims(problems, container, path, claims);
-  validateSecurityContext(problems, treeAt(container, "securityContext"), `${path}.securityContext`);
+  validateSecurityContext(
+    problems,
+    treeAt(container, "securityContext"),
+    `${path}.securityContext`,
+  );
 }
 
 function validatePorts(problems: Problems, ports: readonly Tree[], path: string): void {
@@ -75,16 +87,24 @@ function validatePorts(problems: Problems, ports: readonly Tree[], path: string)
     }
     const containerPort = numberAt(port, "containerPort") ?? 0;
     if (containerPort === 0) problems.required(`${field}.containerPort`);
-    else if (!isPort(containerPort)) problems.invalid(`${field}.containerPort`, containerPort, portRange);
+    else if (!isPort(containerPort))
+      problems.invalid(`${field}.containerPort`, containerPort, portRange);
     const hostPort = numberAt(port, "hostPort") ?? 0;
-    if (hostPort !== 0 && !isPort(hostPort)) problems.invalid(`${field}.hostPort`, hostPort, portRange);
+    if (hostPort !== 0 && !isPort(hostPort))
+      problems.invalid(`${field}.hostPort`, hostPort, portRange);
     const protocol = textAt(port, "protocol");
     if (protocol === "") problems.required(`${field}.protocol`);
     else problems.oneOf(port, "protocol", field, protocols);
   }
 }
 
-const referenceKinds = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
+const referenceKinds = [
+  "fieldRef",
+  "resourceFieldRef",
+  "configMapKeyRef",
+  "secretKeyRef",
+  "fileKeyRef",
+];
 const environmentFields = new Set([
   "metadata.name",
   "metadata.namespace",
@@ -96,7 +116,10 @@ const environmentFields = new Set([
   "status.podIP",
   "status.podIPs",
 ]);
-const environmentResources = ["cpu", "memory", "ephemeral-storage"].flatMap((name) => [`limits.${name}`, `requests.${name}`]);
+const environmentResources = ["cpu", "memory", "ephemeral-storage"].flatMap((name) => [
+  `limits.${name}`,
+  `requests.${name}`,
+]);
 
 function validateEnvironment(problems: Problems, container: Tree, path: string): void {
   for (const [index, variable] of treesAt(container, "env").entries()) {
@@ -116,8 +139,10 @@ function validateEnvironment(problems: Problems, container: Tree, path: string):
   for (const [index, source] of treesAt(container, "envFrom").entries()) {
     const field = `${path}.envFrom`;
     const given = ["configMapRef", "secretRef"].filter((key) => source[key] !== undefined);
-    if (given.length === 0) problems.invalid(field, "", "must specify one of: `configMapRef` or `secretRef`");
-    if (given.length > 1) problems.invalid(field, "", "may not have more than one field specified at a time");
+    if (given.length === 0)
+      problems.invalid(field, "", "must specify one of: `configMapRef` or `secretRef`");
+    if (given.length > 1)
+      problems.invalid(field, "", "may not have more than one field specified at a time");
     for (const key of given) {
       if (textAt(source, key, "name") === "") problems.required(`${field}[${index}].${key}.name`);
     }
@@ -126,24 +151,35 @@ function validateEnvironment(problems: Problems, container: Tree, path: string):
 
 function validateReference(problems: Problems, variable: Tree, from: Tree, path: string): void {
   const given = referenceKinds.filter((kind) => from[kind] !== undefined);
-  for (const kind of given) validateOneReference(problems, treeAt(from, kind), kind, `${path}.${kind}`);
+  for (const kind of given)
+    validateOneReference(problems, treeAt(from, kind), kind, `${path}.${kind}`);
   if (given.length === 0) {
     problems.invalid(
       path,
       "",
       "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
     );
-  } else if (textAt(variable, "value") !== "") problems.invalid(path, "", "may not be specified when `value` is not empty");
-  else if (given.length > 1) problems.invalid(path, "", "may not have more than one field specified at a time");
+  } else if (textAt(variable, "value") !== "")
+    problems.invalid(path, "", "may not be specified when `value` is not empty");
+  else if (given.length > 1)
+    problems.invalid(path, "", "may not have more than one field specified at a time");
 }
 
-function validateOneReference(problems: Problems, reference: Tree | undefined, kind: string, path: string): void {
+function validateOneReference(
+  problems: Problems,
+  reference: Tree | undefined,
+  kind: string,
+  path: string,
+): void {
   if (kind === "fieldRef") {
     validateFieldPath(problems, textAt(reference, "fieldPath"), path);
   } else if (kind === "resourceFieldRef") {
     const resource = textAt(reference, "resource");
     if (resource === "") problems.required(`${path}.resource`);
-    else if (!environmentResources.includes(resource) && !/^(limits|requests)\.hugepages-/.test(resource)) {
+    else if (
+      !environmentResources.includes(resource) &&
+      !/^(limits|requests)\.hugepages-/.test(resource)
+    ) {
       problems.notSupported(`${path}.resource`, resource, environmentResources);
     }
   } else if (kind === "configMapKeyRef" || kind === "secretKeyRef") {
@@ -174,7 +210,12 @@ function validateFieldPath(problems: Problems, fieldPath: string, path: string):
   }
 }
 
-function validateMounts(problems: Problems, container: Tree, path: string, volumes: ReadonlySet<string>): void {
+function validateMounts(
+  problems: Problems,
+  container: Tree,
+  path: string,
+  volumes: ReadonlySet<string>,
+): void {
   const paths = new Set<string>();
   for (const [index, mount] of treesAt(container, "volumeMounts").entries()) {
     const field = `${path}.volumeMounts[${index}]`;
@@ -198,17 +239,33 @@ function validateMounts(problems: Problems, container: Tree, path: string, volum
   }
 }
 
-function validatePropagation(problems: Problems, container: Tree, mount: Tree, field: string): void {
+function validatePropagation(
+  problems: Problems,
+  container: Tree,
+  mount: Tree,
+  field: string,
+): void {
   const propagation = textAt(mount, "mountPropagation");
   const supported = ["Bidirectional", "HostToContainer", "None"];
   if (propagation === "") return;
   if (!supported.includes(propagation)) problems.notSupported(field, propagation, supported);
-  else if (propagation === "Bidirectional" && booleanAt(container, "securityContext", "privileged") !== true) {
-    problems.forbidden(field, "Bidirectional mount propagation is available only to privileged containers");
+  else if (
+    propagation === "Bidirectional" &&
+    booleanAt(container, "securityContext", "privileged") !== true
+  ) {
+    problems.forbidden(
+      field,
+      "Bidirectional mount propagation is available only to privileged containers",
+    );
   }
 }
 
-function validateClaims(problems: Problems, container: Tree, path: string, claims: readonly string[]): void {
+function validateClaims(
+  problems: Problems,
+  container: Tree,
+  path: string,
+  claims: readonly string[],
+): void {
   const names = new Set<string>();
   for (const [index, claim] of treesAt(container, "resources", "claims").entries()) {
     const field = `${path}.resources.claims[${index}]`;
@@ -232,25 +289,45 @@ function validateLifecycle(problems: Problems, container: Tree, path: string): v
   }
 }
 
-function validateProbes(problems: Problems, container: Tree, role: ContainerRole, path: string): void {
+function validateProbes(
+  problems: Problems,
+  container: Tree,
+  role: ContainerRole,
+  path: string,
+): void {
   const isSidecar = role === "init" && container["restartPolicy"] === "Always";
   for (const kind of ["liveness", "readiness", "startup"] as const) {
     const probe = treeAt(container, `${kind}Probe`);
     if (probe === undefined) continue;
     if (role === "init" && !isSidecar) {
-      problems.forbidden(`${path}.${kind}Probe`, "may not be set for init containers without restartPolicy=Always");
+      problems.forbidden(
+        `${path}.${kind}Probe`,
+        "may not be set for init containers without restartPolicy=Always",
+      );
     } else validateProbe(problems, probe, `${path}.${kind}Probe`, kind);
   }
 }
 
-export function validateSecurityContext(problems: Problems, context: Tree | undefined, path: string): void {
+export function validateSecurityContext(
+  problems: Problems,
+  context: Tree | undefined,
+  path: string,
+): void {
   if (context === undefined) return;
   const escalation = booleanAt(context, "allowPrivilegeEscalation");
   if (booleanAt(context, "privileged") === true && escalation === false) {
-    problems.invalid(path, goSecurityContext, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+    problems.invalid(
+      path,
+      goSecurityContext,
+      "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+    );
   }
-  for (const key of ["fsGroup", "runAsUser", "runAsGroup"]) validateId(problems, numberAt(context, key), `${path}.${key}`);
-  for (const [index, group] of (Array.isArray(context["supplementalGroups"]) ? context["supplementalGroups"] : []).entries()) {
+  for (const key of ["fsGroup", "runAsUser", "runAsGroup"])
+    validateId(problems, numberAt(context, key), `${path}.${key}`);
+  for (const [index, group] of (Array.isArray(context["supplementalGroups"])
+    ? context["supplementalGroups"]
+    : []
+  ).entries()) {
     validateId(problems, Number(group), `${path}.supplementalGroups[${index}]`);
   }
   const seccomp = treeAt(context, "seccompProfile");
@@ -264,15 +341,21 @@ function validateSeccomp(problems: Problems, profile: Tree, path: string): void 
   const type = textAt(profile, "type");
   const local = textAt(profile, "localhostProfile");
   if (type === "Localhost") {
-    if (local === "") problems.required(`${path}.localhostProfile`, "must be set when seccomp type is Localhost");
+    if (local === "")
+      problems.required(`${path}.localhostProfile`, "must be set when seccomp type is Localhost");
     else validateLocalPath(problems, local, `${path}.localhostProfile`);
   } else if (local !== "") {
-    problems.invalid(`${path}.localhostProfile`, local, "can only be set when seccomp type is Localhost");
+    problems.invalid(
+      `${path}.localhostProfile`,
+      local,
+      "can only be set when seccomp type is Localhost",
+    );
   }
   if (type === "") problems.required(`${path}.type`, "type is required when seccompProfile is set");
   else problems.oneOf(profile, "type", path, ["Localhost", "RuntimeDefault", "Unconfined"]);
 }
 
 function validateId(problems: Problems, value: number | undefined, field: string): void {
-  if (value !== undefined && (value < 0 || value > 2147483647)) problems.invalid(field, value, idRange);
+  if (value !== undefined && (value < 0 || value > 2147483647))
+    problems.invalid(field, value, idRange);
 }

@@ -32,7 +32,8 @@ export function validateConfigMap(configMap: Tree): readonly StatusCause[] {
   let size = 0;
   for (const [key, value] of Object.entries(data)) {
     problems.invalidBy(`data[${key}]`, key, configMapKeyErrors(key));
-    if (binary[key] !== undefined) problems.invalid(`data[${key}]`, key, "duplicate of key present in binaryData");
+    if (binary[key] !== undefined)
+      problems.invalid(`data[${key}]`, key, "duplicate of key present in binaryData");
     size += Buffer.byteLength(value);
   }
   for (const [key, value] of Object.entries(binary)) {
@@ -61,13 +62,18 @@ export function validateSecret(secret: Tree): readonly StatusCause[] {
   if (size > bytesMax) problems.tooLong("data", bytesMax);
   const type = textAt(secret, "type");
   if (type === "kubernetes.io/service-account-token") {
-    const name = textMapAt(secret, "metadata", "annotations")["kubernetes.io/service-account.name"] ?? "";
+    const name =
+      textMapAt(secret, "metadata", "annotations")["kubernetes.io/service-account.name"] ?? "";
     if (name === "") problems.required("metadata.annotations[kubernetes.io/service-account.name]");
   }
   for (const key of requiredKeys[type] ?? []) {
     if (data[key] === undefined) problems.required(`data[${key}]`);
   }
-  if (type === "kubernetes.io/basic-auth" && data["username"] === undefined && data["password"] === undefined) {
+  if (
+    type === "kubernetes.io/basic-auth" &&
+    data["username"] === undefined &&
+    data["password"] === undefined
+  ) {
     problems.required("data[username]");
     problems.required("data[password]");
   }
@@ -114,7 +120,8 @@ export function validateNode(node: Tree): readonly StatusCause[] {
     problems.invalidBy(`${field}.key`, key, qualifiedNameErrors(key));
     problems.invalidBy(`${field}.value`, value, labelValueErrors(value));
     if (effect === "") problems.required(`${field}.effect`);
-    else if (!effects.includes(effect)) problems.notSupported(`${field}.effect`, effect, effects, "given");
+    else if (!effects.includes(effect))
+      problems.notSupported(`${field}.effect`, effect, effects, "given");
     if (seen.has(`${key}:${effect}`)) {
       problems.causes.push({
         reason: "FieldValueDuplicate",
@@ -139,11 +146,17 @@ export function validateNodeUpdate(node: Tree, old: Tree): readonly StatusCause[
   const before = listAt(old, "spec", "podCIDRs");
   const after = listAt(node, "spec", "podCIDRs");
   if (before.length > 0 && !sameValue(before, after)) {
-    problems.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
+    problems.forbidden(
+      "spec.podCIDRs",
+      'node updates may not change podCIDR except from "" to valid',
+    );
   }
   const provider = textAt(old, "spec", "providerID");
   if (provider !== "" && textAt(node, "spec", "providerID") !== provider) {
-    problems.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid');
+    problems.forbidden(
+      "spec.providerID",
+      'node updates may not change providerID except from "" to valid',
+    );
   }
   return problems.causes;
 }
@@ -174,7 +187,8 @@ export function validateLimitRange(limitRange: Tree): readonly StatusCause[] {
     seen.add(type);
     if (type === "Pod") {
       for (const key of ["default", "defaultRequest"]) {
-        if (!isEmptyTree(item[key])) problems.forbidden(`${path}.${key}`, "may not be specified when `type` is 'Pod'");
+        if (!isEmptyTree(item[key]))
+          problems.forbidden(`${path}.${key}`, "may not be specified when `type` is 'Pod'");
       }
     }
     if (type === "PersistentVolumeClaim") {
@@ -198,9 +212,18 @@ function validateLimits(problems: Problems, item: Tree, path: string): void {
   const request = textMapAt(item, "defaultRequest");
   const isBeyond = (left: string | undefined, right: string | undefined): boolean =>
     left !== undefined && right !== undefined && nanosOf(left) > nanosOf(right);
-  for (const name of new Set([...Object.keys(max), ...Object.keys(min), ...Object.keys(limit), ...Object.keys(request)])) {
+  for (const name of new Set([
+    ...Object.keys(max),
+    ...Object.keys(min),
+    ...Object.keys(limit),
+    ...Object.keys(request),
+  ])) {
     if (isBeyond(min[name], max[name])) {
-      problems.invalid(`${path}.min[${name}]`, min[name], `min value ${min[name]} is greater than max value ${max[name]}`);
+      problems.invalid(
+        `${path}.min[${name}]`,
+        min[name],
+        `min value ${min[name]} is greater than max value ${max[name]}`,
+      );
     }
     if (isBeyond(request[name], max[name])) {
       problems.invalid(
@@ -252,11 +275,17 @@ export function validateNewEvent(event: Tree): readonly StatusCause[] {
     }
   }
   const type = textAt(event, "type");
-  if (type !== "Normal" && type !== "Warning") problems.invalid("type", "", `has invalid value: ${type}`);
+  if (type !== "Normal" && type !== "Warning")
+    problems.invalid("type", "", `has invalid value: ${type}`);
   return problems.causes;
 }
 
-function validateFrozen(problems: Problems, object: Tree, old: Tree, keys: readonly string[]): void {
+function validateFrozen(
+  problems: Problems,
+  object: Tree,
+  old: Tree,
+  keys: readonly string[],
+): void {
   if (old["immutable"] !== true) return;
   if (object["immutable"] !== true) problems.forbidden("immutable", frozen);
   for (const key of keys) if (!sameValue(object[key], old[key])) problems.forbidden(key, frozen);

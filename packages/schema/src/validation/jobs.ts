@@ -15,7 +15,11 @@ export function validateJob(job: Tree): readonly StatusCause[] {
   const labels = textMapAt(spec, "template", "metadata", "labels");
   if (selectorMatches(selector, labels) === false) {
     const shown = Object.keys(labels).length === 0 ? null : labels;
-    problems.invalid("spec.template.metadata.labels", shown, "`selector` does not match template `labels`");
+    problems.invalid(
+      "spec.template.metadata.labels",
+      shown,
+      "`selector` does not match template `labels`",
+    );
   }
   validateJobSpec(problems, spec, "spec");
   return problems.causes;
@@ -28,9 +32,21 @@ export function validateJobUpdate(job: Tree, old: Tree): readonly StatusCause[] 
   const before = treeAt(old, "spec");
   const isIndexed = textAt(before, "completionMode") === "Indexed";
   if (!isIndexed) immutable(problems, spec, before, "completions");
-  for (const key of ["selector", "template", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy"]) {
+  for (const key of [
+    "selector",
+    "template",
+    "completionMode",
+    "podFailurePolicy",
+    "backoffLimitPerIndex",
+    "managedBy",
+  ]) {
     // A suspended job that has not started may still be told where to run.
-    if (key === "template" && before?.["suspend"] === true && valueAt(old, "status", "startTime") === undefined) continue;
+    if (
+      key === "template" &&
+      before?.["suspend"] === true &&
+      valueAt(old, "status", "startTime") === undefined
+    )
+      continue;
     immutable(problems, spec, before, key);
   }
   return problems.causes;
@@ -41,7 +57,11 @@ export function validateCronJob(cronJob: Tree): readonly StatusCause[] {
   const spec = treeAt(cronJob, "spec");
   validateSchedule(problems, textAt(spec, "schedule"));
   problems.oneOf(spec, "concurrencyPolicy", "spec", ["Allow", "Forbid", "Replace"]);
-  for (const key of ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"]) {
+  for (const key of [
+    "startingDeadlineSeconds",
+    "successfulJobsHistoryLimit",
+    "failedJobsHistoryLimit",
+  ]) {
     problems.nonNegative(spec, key, "spec");
   }
   const template = treeAt(spec, "jobTemplate", "spec");
@@ -75,12 +95,17 @@ function validateJobSpec(problems: Problems, spec: Tree | undefined, path: strin
   }
   const manager = textAt(spec, "managedBy");
   if (manager !== "" && !/^[^/]+\/.+$/.test(manager)) {
-    problems.invalid(`${path}.managedBy`, manager, 'must be a domain-prefixed path (such as "acme.io/foo")');
+    problems.invalid(
+      `${path}.managedBy`,
+      manager,
+      'must be a domain-prefixed path (such as "acme.io/foo")',
+    );
   }
   validatePodTemplate(problems, valueAt(spec, "template"), `${path}.template`);
   const policy = textAt(spec, "template", "spec", "restartPolicy");
   const field = `${path}.template.spec.restartPolicy`;
-  if (policy === "Always" || policy === "") problems.required(field, 'valid values: "OnFailure", "Never"');
+  if (policy === "Always" || policy === "")
+    problems.required(field, 'valid values: "OnFailure", "Never"');
   else if (spec?.["podFailurePolicy"] !== undefined && policy !== "Never") {
     problems.invalid(field, policy, 'only "Never" is supported when podFailurePolicy is specified');
   }
@@ -94,7 +119,11 @@ function validateSchedule(problems: Problems, schedule: string): void {
     return;
   }
   if (schedule.includes("TZ")) {
-    problems.invalid(field, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+    problems.invalid(
+      field,
+      schedule,
+      "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+    );
     return;
   }
   if (schedule.startsWith("@")) {
@@ -105,10 +134,20 @@ function validateSchedule(problems: Problems, schedule: string): void {
   }
   const parts = schedule.trim().split(/\s+/);
   if (parts.length !== 5) {
-    problems.invalid(field, schedule, `expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`);
+    problems.invalid(
+      field,
+      schedule,
+      `expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`,
+    );
   }
 }
 
-function immutable(problems: Problems, spec: Tree | undefined, before: Tree | undefined, key: string): void {
-  if (!sameValue(spec?.[key], before?.[key])) problems.invalid(`spec.${key}`, spec?.[key] ?? null, "field is immutable");
+function immutable(
+  problems: Problems,
+  spec: Tree | undefined,
+  before: Tree | undefined,
+  key: string,
+): void {
+  if (!sameValue(spec?.[key], before?.[key]))
+    problems.invalid(`spec.${key}`, spec?.[key] ?? null, "field is immutable");
 }

@@ -1,9 +1,18 @@
-import { labelSelectorFrom, labelValueErrors, MachineryError, qualifiedNameErrors, type LabelSelector } from "@wherry/machinery";
+import {
+  labelSelectorFrom,
+  labelValueErrors,
+  MachineryError,
+  qualifiedNameErrors,
+} from "@wherry/machinery";
 import { isEmptyTree, listAt, stringsAt, textAt, textMapAt, treesAt, type Tree } from "../tree.ts";
 import { validateLabels } from "./metadata.ts";
 import type { Problems } from "./problems.ts";
 
-export function validateLabelSelector(problems: Problems, selector: Tree | undefined, path: string): void {
+export function validateLabelSelector(
+  problems: Problems,
+  selector: Tree | undefined,
+  path: string,
+): void {
   if (selector === undefined) return;
   validateLabels(problems, textMapAt(selector, "matchLabels"), `${path}.matchLabels`);
   for (const [index, requirement] of treesAt(selector, "matchExpressions").entries()) {
@@ -11,10 +20,17 @@ export function validateLabelSelector(problems: Problems, selector: Tree | undef
     const operator = textAt(requirement, "operator");
     const values = listAt(requirement, "values");
     if (operator === "In" || operator === "NotIn") {
-      if (values.length === 0) problems.required(`${field}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
+      if (values.length === 0)
+        problems.required(
+          `${field}.values`,
+          "must be specified when `operator` is 'In' or 'NotIn'",
+        );
     } else if (operator === "Exists" || operator === "DoesNotExist") {
       if (values.length > 0) {
-        problems.forbidden(`${field}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+        problems.forbidden(
+          `${field}.values`,
+          "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+        );
       }
     } else problems.invalid(`${field}.operator`, operator, "not a valid selector operator");
     const key = textAt(requirement, "key");
@@ -33,7 +49,7 @@ export function selectorMatches(
   if (selector === undefined) return false;
   if (isEmptyTree(selector)) return true;
   try {
-    return labelSelectorFrom(selector as LabelSelector).matches(labels);
+    return labelSelectorFrom(selector).matches(labels);
   } catch (error) {
     if (error instanceof MachineryError) return undefined;
     throw error;
@@ -41,24 +57,38 @@ export function selectorMatches(
 }
 
 /** Requirements on nodes, which know two operators more. */
-export function validateNodeRequirement(problems: Problems, requirement: Tree, field: string): void {
+export function validateNodeRequirement(
+  problems: Problems,
+  requirement: Tree,
+  field: string,
+): void {
   const operator = textAt(requirement, "operator");
   const values = stringsAt(requirement, "values");
   switch (operator) {
     case "In":
     case "NotIn":
-      if (values.length === 0) problems.required(`${field}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
+      if (values.length === 0)
+        problems.required(
+          `${field}.values`,
+          "must be specified when `operator` is 'In' or 'NotIn'",
+        );
       break;
     case "Exists":
     case "DoesNotExist":
       if (values.length > 0) {
-        problems.forbidden(`${field}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+        problems.forbidden(
+          `${field}.values`,
+          "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+        );
       }
       break;
     case "Gt":
     case "Lt":
       if (values.length !== 1) {
-        problems.required(`${field}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'");
+        problems.required(
+          `${field}.values`,
+          "must be specified single value when `operator` is 'Lt' or 'Gt'",
+        );
       }
       break;
     default:

@@ -1,5 +1,19 @@
-import { goQuote, labelValueErrors, qualifiedNameErrors, type StatusCause } from "@wherry/machinery";
-import { sameValue, stringsAt, textAt, textMapAt, treeAt, treesAt, valueAt, type Tree } from "../tree.ts";
+import {
+  goQuote,
+  labelValueErrors,
+  qualifiedNameErrors,
+  type StatusCause,
+} from "@wherry/machinery";
+import {
+  sameValue,
+  stringsAt,
+  textAt,
+  textMapAt,
+  treeAt,
+  treesAt,
+  valueAt,
+  type Tree,
+} from "../tree.ts";
 import { nameRuleOf } from "./names.ts";
 import { Problems } from "./problems.ts";
 
@@ -20,7 +34,8 @@ export function validateMetadata(object: Tree, identity: KindIdentity): readonly
   const prefix = textAt(metadata, "generateName");
   const name = textAt(metadata, "name");
   // What follows a generated prefix makes a trailing dash harmless.
-  if (prefix !== "") problems.invalidBy("metadata.generateName", prefix, rule(prefix.replace(/-$/, "a")));
+  if (prefix !== "")
+    problems.invalidBy("metadata.generateName", prefix, rule(prefix.replace(/-$/, "a")));
   if (name === "") problems.required("metadata.name", "name or generateName is required");
   else problems.invalidBy("metadata.name", name, rule(name));
   const namespace = textAt(metadata, "namespace");
@@ -71,7 +86,11 @@ export function validateMetadataUpdate(
   return problems.causes;
 }
 
-export function validateLabels(problems: Problems, labels: Readonly<Record<string, string>>, field: string): void {
+export function validateLabels(
+  problems: Problems,
+  labels: Readonly<Record<string, string>>,
+  field: string,
+): void {
   for (const [key, value] of Object.entries(labels)) {
     problems.invalidBy(field, key, qualifiedNameErrors(key));
     problems.invalidBy(field, value, labelValueErrors(value));
@@ -100,11 +119,16 @@ function validateOwners(problems: Problems, owners: readonly Tree[]): void {
       problems.invalid(`${field}.apiVersion`, apiVersion, "version must not be empty");
     }
     for (const key of ["kind", "name", "uid"]) {
-      if (textAt(owner, key) === "") problems.invalid(`${field}.${key}`, textAt(owner, key), "must not be empty");
+      if (textAt(owner, key) === "")
+        problems.invalid(`${field}.${key}`, textAt(owner, key), "must not be empty");
     }
     const [group, version] = apiVersion.includes("/") ? apiVersion.split("/") : ["", apiVersion];
     if (kind === "Event" && (group === "" || group === "events.k8s.io")) {
-      problems.invalid(field, ordered(owner), `${group}/${version}, Kind=${kind} is disallowed from being an owner`);
+      problems.invalid(
+        field,
+        ordered(owner),
+        `${group}/${version}, Kind=${kind} is disallowed from being an owner`,
+      );
     }
   }
   const controllers = owners.filter((owner) => owner["controller"] === true);
@@ -131,7 +155,8 @@ function validateFinalizers(problems: Problems, finalizers: readonly string[]): 
   for (const finalizer of finalizers) {
     problems.invalidBy("metadata.finalizers", finalizer, qualifiedNameErrors(finalizer));
   }
-  for (const [index, finalizer] of finalizers.entries()) validateFinalizerName(problems, finalizer, `metadata.finalizers[${index}]`);
+  for (const [index, finalizer] of finalizers.entries())
+    validateFinalizerName(problems, finalizer, `metadata.finalizers[${index}]`);
 }
 
 export function validateFinalizerName(problems: Problems, finalizer: string, field: string): void {
@@ -140,9 +165,17 @@ export function validateFinalizerName(problems: Problems, finalizer: string, fie
 }
 
 /** Metadata of templates: labels and annotations only. */
-export function validateTemplateMetadata(problems: Problems, template: unknown, path: string): void {
+export function validateTemplateMetadata(
+  problems: Problems,
+  template: unknown,
+  path: string,
+): void {
   validateLabels(problems, textMapAt(template, "metadata", "labels"), `${path}.metadata.labels`);
-  validateAnnotations(problems, textMapAt(template, "metadata", "annotations"), `${path}.metadata.annotations`);
+  validateAnnotations(
+    problems,
+    textMapAt(template, "metadata", "annotations"),
+    `${path}.metadata.annotations`,
+  );
   const finalizers = valueAt(template, "metadata", "finalizers");
   if (Array.isArray(finalizers)) validateFinalizers(problems, finalizers as string[]);
 }

@@ -6,7 +6,9 @@ export type NameRule = (name: string) => readonly string[];
 /** Names that are one segment of a path and nothing else. */
 export const pathSegmentErrors: NameRule = (name) => {
   if (name === "." || name === "..") return [`may not be '${name}'`];
-  return ["/", "%"].filter((part) => name.includes(part)).map((part) => `may not contain '${part}'`);
+  return ["/", "%"]
+    .filter((part) => name.includes(part))
+    .map((part) => `may not contain '${part}'`);
 };
 
 const rules: Readonly<Record<string, NameRule>> = {

@@ -1,6 +1,20 @@
 import { isIPv4, isIPv6 } from "node:net";
-import { dnsLabelErrors, dnsSubdomainErrors, qualifiedNameErrors, type StatusCause } from "@wherry/machinery";
-import { listAt, numberAt, stringsAt, textAt, textMapAt, treeAt, treesAt, type Tree } from "../tree.ts";
+import {
+  dnsLabelErrors,
+  dnsSubdomainErrors,
+  qualifiedNameErrors,
+  type StatusCause,
+} from "@wherry/machinery";
+import {
+  listAt,
+  numberAt,
+  stringsAt,
+  textAt,
+  textMapAt,
+  treeAt,
+  treesAt,
+  type Tree,
+} from "../tree.ts";
 import { validateLabelSelector } from "./label-selectors.ts";
 import { validateLabels } from "./metadata.ts";
 import { validatePortReference } from "./probes.ts";
@@ -33,11 +47,17 @@ export function validateService(service: Tree): readonly StatusCause[] {
   problems.oneOf(spec, "type", "spec", types);
   validateDuplicatePorts(problems, ports);
   if (type !== "LoadBalancer" && stringsAt(spec, "loadBalancerSourceRanges").length > 0) {
-    problems.forbidden("spec.LoadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'");
+    problems.forbidden(
+      "spec.LoadBalancerSourceRanges",
+      "may only be used when `type` is 'LoadBalancer'",
+    );
   }
   validateTrafficPolicies(problems, spec, type);
   if (type !== "LoadBalancer" && listAt(service, "status", "loadBalancer", "ingress").length > 0) {
-    problems.forbidden("status.loadBalancer.ingress", "may only be used when `spec.type` is 'LoadBalancer'");
+    problems.forbidden(
+      "status.loadBalancer.ingress",
+      "may only be used when `spec.type` is 'LoadBalancer'",
+    );
   }
   return problems.causes;
 }
@@ -49,9 +69,14 @@ export function validateServiceUpdate(service: Tree, old: Tree): readonly Status
   const keepsAddress = (tree: Tree | undefined): boolean => textAt(tree, "type") !== "ExternalName";
   const formerAddress = textAt(before, "clusterIP");
   if (keepsAddress(spec) && keepsAddress(before) && formerAddress !== "") {
-    const addresses = stringsAt(spec, "clusterIPs");
-    if (textAt(spec, "clusterIP") !== formerAddress) {
-      problems.invalid("spec.clusterIPs[0]", addresses, "may not change once set");
+    const address = textAt(spec, "clusterIP");
+    if (address !== formerAddress) {
+      const listed = stringsAt(spec, "clusterIPs");
+      problems.invalid(
+        "spec.clusterIPs[0]",
+        listed.length > 0 ? listed : [address],
+        "may not change once set",
+      );
     }
   }
   problems.add(validateService(service));
@@ -62,7 +87,8 @@ function validateServiceType(problems: Problems, spec: Tree | undefined, type: s
   if (type !== "ExternalName") return;
   const name = textAt(spec, "externalName").replace(/\.$/, "");
   if (name === "") problems.required("spec.externalName");
-  else problems.invalidBy("spec.externalName", textAt(spec, "externalName"), dnsSubdomainErrors(name));
+  else
+    problems.invalidBy("spec.externalName", textAt(spec, "externalName"), dnsSubdomainErrors(name));
 }
 
 function validateServicePort(
@@ -86,7 +112,8 @@ function validateServicePort(
   else problems.oneOf(port, "protocol", path, protocols);
   validatePortReference(problems, port["targetPort"], `${path}.targetPort`);
   const appProtocol = textAt(port, "appProtocol");
-  if (appProtocol !== "") problems.invalidBy(`${path}.appProtocol`, appProtocol, qualifiedNameErrors(appProtocol));
+  if (appProtocol !== "")
+    problems.invalidBy(`${path}.appProtocol`, appProtocol, qualifiedNameErrors(appProtocol));
 }
 
 function validateDuplicatePorts(problems: Problems, ports: readonly Tree[]): void {
@@ -111,7 +138,8 @@ function validateClusterAddresses(problems: Problems, spec: Tree | undefined, ty
   const addresses = stringsAt(spec, "clusterIPs");
   const first = textAt(spec, "clusterIP");
   if (type === "ExternalName") {
-    if (first !== "") problems.forbidden("spec.clusterIPs", "may not be set when `type` is 'ExternalName'");
+    if (first !== "")
+      problems.forbidden("spec.clusterIPs", "may not be set when `type` is 'ExternalName'");
     return;
   }
   if (addresses.length === 0 && first !== "" && first !== "None" && !isAddress(first)) {
@@ -130,7 +158,8 @@ function validateTrafficPolicies(problems: Problems, spec: Tree | undefined, typ
   problems.oneOf(spec, "externalTrafficPolicy", "spec", ["Cluster", "Local"]);
   problems.oneOf(spec, "internalTrafficPolicy", "spec", ["Cluster", "Local"]);
   const port = numberAt(spec, "healthCheckNodePort") ?? 0;
-  const isLocalBalancer = type === "LoadBalancer" && textAt(spec, "externalTrafficPolicy") === "Local";
+  const isLocalBalancer =
+    type === "LoadBalancer" && textAt(spec, "externalTrafficPolicy") === "Local";
   if (port !== 0 && !isLocalBalancer) {
     problems.invalid(
       "spec.healthCheckNodePort",
@@ -149,7 +178,10 @@ export function validateEndpoints(endpoints: Tree): readonly StatusCause[] {
     if (ready.length === 0 && notReady.length === 0) {
       problems.required(path, "must specify `addresses` or `notReadyAddresses`");
     }
-    for (const [list, items] of [["addresses", ready], ["notReadyAddresses", notReady]] as const) {
+    for (const [list, items] of [
+      ["addresses", ready],
+      ["notReadyAddresses", notReady],
+    ] as const) {
       for (const [position, item] of items.entries()) {
         validateEndpointAddress(problems, textAt(item, "ip"), `${path}.${list}[${position}].ip`);
       }
@@ -171,10 +203,16 @@ function validateEndpointAddress(problems: Problems, address: string, field: str
     return;
   }
   const isLoopback = address.startsWith("127.") || address === "::1";
-  if (address === "0.0.0.0" || address === "::") problems.invalid(field, address, `may not be unspecified (${address})`);
-  if (isLoopback) problems.invalid(field, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
+  if (address === "0.0.0.0" || address === "::")
+    problems.invalid(field, address, `may not be unspecified (${address})`);
+  if (isLoopback)
+    problems.invalid(field, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
   if (address.startsWith("169.254.")) {
-    problems.invalid(field, address, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+    problems.invalid(
+      field,
+      address,
+      "may not be in the link-local range (169.254.0.0/16, fe80::/10)",
+    );
   }
 }
 
@@ -182,7 +220,8 @@ export function validateEndpointSlice(slice: Tree): readonly StatusCause[] {
   const problems = new Problems();
   const type = textAt(slice, "addressType");
   if (type === "") problems.required("addressType");
-  else if (!["IPv4", "IPv6", "FQDN"].includes(type)) problems.notSupported("addressType", type, ["FQDN", "IPv4", "IPv6"]);
+  else if (!["IPv4", "IPv6", "FQDN"].includes(type))
+    problems.notSupported("addressType", type, ["FQDN", "IPv4", "IPv6"]);
   for (const [index, endpoint] of treesAt(slice, "endpoints").entries()) {
     validateEndpoint(problems, endpoint, type, `endpoints[${index}]`);
   }
@@ -199,10 +238,13 @@ export function validateEndpointSlice(slice: Tree): readonly StatusCause[] {
 
 function validateEndpoint(problems: Problems, endpoint: Tree, type: string, path: string): void {
   const addresses = stringsAt(endpoint, "addresses");
-  if (addresses.length === 0) problems.required(`${path}.addresses`, "must contain at least 1 address");
+  if (addresses.length === 0)
+    problems.required(`${path}.addresses`, "must contain at least 1 address");
   for (const address of addresses) {
-    if (type === "IPv4" && !isIPv4(address)) problems.invalid(`${path}.addresses`, address, "must be an IPv4 address");
-    if (type === "IPv6" && !isIPv6(address)) problems.invalid(`${path}.addresses`, address, "must be an IPv6 address");
+    if (type === "IPv4" && !isIPv4(address))
+      problems.invalid(`${path}.addresses`, address, "must be an IPv4 address");
+    if (type === "IPv6" && !isIPv6(address))
+      problems.invalid(`${path}.addresses`, address, "must be an IPv6 address");
   }
   const node = textAt(endpoint, "nodeName");
   if (node !== "") problems.invalidBy(`${path}.nodeName`, node, dnsSubdomainErrors(node));
@@ -219,9 +261,11 @@ export function validateIngress(ingress: Tree): readonly StatusCause[] {
     problems.invalid("spec", null, "either `defaultBackend` or `rules` must be specified");
   }
   if (backend !== undefined) validateBackend(problems, backend, "spec.defaultBackend");
-  for (const [index, rule] of rules.entries()) validateIngressRule(problems, rule, `spec.rules[${index}]`);
+  for (const [index, rule] of rules.entries())
+    validateIngressRule(problems, rule, `spec.rules[${index}]`);
   const className = textAt(spec, "ingressClassName");
-  if (className !== "") problems.invalidBy("spec.ingressClassName", className, dnsSubdomainErrors(className));
+  if (className !== "")
+    problems.invalidBy("spec.ingressClassName", className, dnsSubdomainErrors(className));
   const annotation = textMapAt(ingress, "metadata", "annotations")["kubernetes.io/ingress.class"];
   if (annotation !== undefined && className !== "" && annotation !== className) {
     problems.invalid(
@@ -241,8 +285,10 @@ export function validateIngress(ingress: Tree): readonly StatusCause[] {
 
 function validateIngressRule(problems: Problems, rule: Tree, path: string): void {
   const host = textAt(rule, "host");
-  if (isAddress(host)) problems.invalid(`${path}.host`, host, "must be a DNS name, not an IP address");
-  else if (host !== "") problems.invalidBy(`${path}.host`, host, dnsSubdomainErrors(host.replace(/^\*\./, "")));
+  if (isAddress(host))
+    problems.invalid(`${path}.host`, host, "must be a DNS name, not an IP address");
+  else if (host !== "")
+    problems.invalidBy(`${path}.host`, host, dnsSubdomainErrors(host.replace(/^\*\./, "")));
   const http = treeAt(rule, "http");
   if (http === undefined) return;
   const paths = treesAt(http, "paths");
@@ -276,16 +322,21 @@ function validateBackend(problems: Problems, backend: Tree, path: string): void 
   else problems.invalidBy(`${path}.service.name`, name, dnsLabelErrors(name));
   const port = textAt(service, "port", "name");
   const number = numberAt(service, "port", "number") ?? 0;
-  if (port !== "" && number !== 0) problems.invalid(path, "", "cannot set both port name & port number");
+  if (port !== "" && number !== 0)
+    problems.invalid(path, "", "cannot set both port name & port number");
   else if (port === "" && number === 0) problems.required(path, "port name or number is required");
-  else if (number !== 0 && !isPort(number)) problems.invalid(`${path}.service.port.number`, number, portRange);
+  else if (number !== 0 && !isPort(number))
+    problems.invalid(`${path}.service.port.number`, number, portRange);
 }
 
 export function validateNetworkPolicy(policy: Tree): readonly StatusCause[] {
   const problems = new Problems();
   const spec = treeAt(policy, "spec");
   validateLabelSelector(problems, treeAt(spec, "podSelector"), "spec.podSelector");
-  for (const [direction, peers] of [["ingress", "from"], ["egress", "to"]] as const) {
+  for (const [direction, peers] of [
+    ["ingress", "from"],
+    ["egress", "to"],
+  ] as const) {
     for (const [index, rule] of treesAt(spec, direction).entries()) {
       const path = `spec.${direction}[${index}]`;
       for (const [position, port] of treesAt(rule, "ports").entries()) {
@@ -297,7 +348,8 @@ export function validateNetworkPolicy(policy: Tree): readonly StatusCause[] {
     }
   }
   const policyTypes = stringsAt(spec, "policyTypes");
-  if (policyTypes.length > 2) problems.invalid("spec.policyTypes", policyTypes, "may not specify more than two policyTypes");
+  if (policyTypes.length > 2)
+    problems.invalid("spec.policyTypes", policyTypes, "may not specify more than two policyTypes");
   else {
     for (const [index, type] of policyTypes.entries()) {
       if (type !== "Ingress" && type !== "Egress") {
@@ -314,7 +366,8 @@ function validatePolicyPort(problems: Problems, port: Tree, path: string): void 
   const end = numberAt(port, "endPort");
   if (value !== undefined) validatePortReference(problems, value, `${path}.port`);
   if (end === undefined) return;
-  if (value === undefined) problems.invalid(`${path}.endPort`, end, "may not be specified when `port` is not specified");
+  if (value === undefined)
+    problems.invalid(`${path}.endPort`, end, "may not be specified when `port` is not specified");
   else if (typeof value === "string") {
     problems.invalid(`${path}.endPort`, end, "may not be specified when `port` is non-numeric");
   } else if (end < Number(value)) {
@@ -323,12 +376,15 @@ function validatePolicyPort(problems: Problems, port: Tree, path: string): void 
 }
 
 function validatePeer(problems: Problems, peer: Tree, path: string): void {
-  const kinds = ["podSelector", "namespaceSelector", "ipBlock"].filter((key) => peer[key] !== undefined);
+  const kinds = ["podSelector", "namespaceSelector", "ipBlock"].filter(
+    (key) => peer[key] !== undefined,
+  );
   for (const key of ["podSelector", "namespaceSelector"]) {
     validateLabelSelector(problems, treeAt(peer, key), `${path}.${key}`);
   }
   const block = treeAt(peer, "ipBlock");
-  if (block !== undefined && textAt(block, "cidr") === "") problems.required(`${path}.ipBlock.cidr`);
+  if (block !== undefined && textAt(block, "cidr") === "")
+    problems.required(`${path}.ipBlock.cidr`);
   if (kinds.length === 0) problems.required(path, "must specify a peer");
   else if (kinds.length > 1 && block !== undefined) {
     problems.forbidden(path, "may not specify both ipBlock and another peer");
@@ -338,4 +394,3 @@ function validatePeer(problems: Problems, peer: Tree, path: string): void {
 export function isAddress(text: string): boolean {
   return isIPv4(text) || isIPv6(text);
 }
-

@@ -4,15 +4,7 @@ import {
   labelValueErrors,
   qualifiedNameErrors,
 } from "@wherry/machinery";
-import {
-  numberAt,
-  stringsAt,
-  textAt,
-  textMapAt,
-  treeAt,
-  treesAt,
-  type Tree,
-} from "../tree.ts";
+import { numberAt, stringsAt, textAt, textMapAt, treeAt, treesAt, type Tree } from "../tree.ts";
 import { validateContainers, validateSecurityContext } from "./containers.ts";
 import { validateLabelSelector, validateNodeRequirement } from "./label-selectors.ts";
 import { validateAnnotations, validateLabels } from "./metadata.ts";
@@ -20,7 +12,10 @@ import type { Problems } from "./problems.ts";
 import { validateVolumes } from "./volumes.ts";
 
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-const affinityKinds = ["requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"] as const;
+const affinityKinds = [
+  "requiredDuringSchedulingIgnoredDuringExecution",
+  "preferredDuringSchedulingIgnoredDuringExecution",
+] as const;
 
 /** A pod's desired state, in a pod or in a template. `path` is that of the spec. */
 export function validatePodSpec(problems: Problems, spec: Tree | undefined, path: string): void {
@@ -30,7 +25,15 @@ export function validatePodSpec(problems: Problems, spec: Tree | undefined, path
   const names = new Set<string>();
   if (containers.length === 0) problems.required(`${path}.containers`);
   validateContainers(problems, containers, "main", `${path}.containers`, volumes, names, claims);
-  validateContainers(problems, treesAt(spec, "initContainers"), "init", `${path}.initContainers`, volumes, names, claims);
+  validateContainers(
+    problems,
+    treesAt(spec, "initContainers"),
+    "init",
+    `${path}.initContainers`,
+    volumes,
+    names,
+    claims,
+  );
   validateContainers(
     problems,
     treesAt(spec, "ephemeralContainers"),
@@ -41,16 +44,31 @@ export function validatePodSpec(problems: Problems, spec: Tree | undefined, path
     claims,
   );
   problems.oneOf(spec, "restartPolicy", path, ["Always", "OnFailure", "Never"]);
-  problems.oneOf(spec, "dnsPolicy", path, ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
-  if (textAt(spec, "dnsPolicy") === "None" && stringsAt(spec, "dnsConfig", "nameservers").length === 0) {
-    problems.required(`${path}.dnsConfig.nameservers`, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+  problems.oneOf(spec, "dnsPolicy", path, [
+    "ClusterFirstWithHostNet",
+    "ClusterFirst",
+    "Default",
+    "None",
+  ]);
+  if (
+    textAt(spec, "dnsPolicy") === "None" &&
+    stringsAt(spec, "dnsConfig", "nameservers").length === 0
+  ) {
+    problems.required(
+      `${path}.dnsConfig.nameservers`,
+      "must provide at least one DNS nameserver when `dnsPolicy` is None",
+    );
   }
   validateLabels(problems, textMapAt(spec, "nodeSelector"), `${path}.nodeSelector`);
   validatePodSecurityContext(problems, spec, path);
   validateAffinity(problems, treeAt(spec, "affinity"), `${path}.affinity`);
   for (const [index, gate] of treesAt(spec, "readinessGates").entries()) {
     const type = textAt(gate, "conditionType");
-    problems.invalidBy(`${path}.readinessGates[${index}].conditionType`, type, qualifiedNameErrors(type));
+    problems.invalidBy(
+      `${path}.readinessGates[${index}].conditionType`,
+      type,
+      qualifiedNameErrors(type),
+    );
   }
   validateSchedulingGates(problems, spec, path);
   validateSpread(problems, spec, path);
@@ -63,7 +81,11 @@ export function validatePodSpec(problems: Problems, spec: Tree | undefined, path
 /** Labels, annotations and spec of a template. */
 export function validatePodTemplate(problems: Problems, template: unknown, path: string): void {
   validateLabels(problems, textMapAt(template, "metadata", "labels"), `${path}.labels`);
-  validateAnnotations(problems, textMapAt(template, "metadata", "annotations"), `${path}.annotations`);
+  validateAnnotations(
+    problems,
+    textMapAt(template, "metadata", "annotations"),
+    `${path}.annotations`,
+  );
   validatePodSpec(problems, treeAt(template, "spec"), `${path}.spec`);
 }
 
@@ -79,12 +101,20 @@ function validateNames(problems: Problems, spec: Tree | undefined, path: string)
   }
   const deadline = numberAt(spec, "activeDeadlineSeconds");
   if (deadline !== undefined && (deadline < 1 || deadline > 2147483647)) {
-    problems.invalid(`${path}.activeDeadlineSeconds`, deadline, "must be between 1 and 2147483647, inclusive");
+    problems.invalid(
+      `${path}.activeDeadlineSeconds`,
+      deadline,
+      "must be between 1 and 2147483647, inclusive",
+    );
   }
   problems.oneOf(spec, "preemptionPolicy", path, ["Never", "PreemptLowerPriority"]);
 }
 
-function validateResourceClaims(problems: Problems, spec: Tree | undefined, path: string): readonly string[] {
+function validateResourceClaims(
+  problems: Problems,
+  spec: Tree | undefined,
+  path: string,
+): readonly string[] {
   const names: string[] = [];
   for (const [index, claim] of treesAt(spec, "resourceClaims").entries()) {
     const field = `${path}.resourceClaims[${index}]`;
@@ -94,7 +124,9 @@ function validateResourceClaims(problems: Problems, spec: Tree | undefined, path
       problems.invalidBy(`${field}.name`, name, dnsLabelErrors(name));
       if (names.includes(name)) problems.duplicate(`${field}.name`, name);
     }
-    const given = ["resourceClaimName", "resourceClaimTemplateName"].filter((key) => claim[key] !== undefined);
+    const given = ["resourceClaimName", "resourceClaimTemplateName"].filter(
+      (key) => claim[key] !== undefined,
+    );
     if (given.length !== 1) {
       const shown = {
         Name: name,
@@ -114,7 +146,11 @@ function validateResourceClaims(problems: Problems, spec: Tree | undefined, path
   return names;
 }
 
-function validatePodSecurityContext(problems: Problems, spec: Tree | undefined, path: string): void {
+function validatePodSecurityContext(
+  problems: Problems,
+  spec: Tree | undefined,
+  path: string,
+): void {
   validateSecurityContext(problems, treeAt(spec, "securityContext"), `${path}.securityContext`);
 }
 
@@ -140,14 +176,21 @@ function validateSpread(problems: Problems, spec: Tree | undefined, path: string
     if (key === "") problems.required(`${field}.topologyKey`, "can not be empty");
     else problems.invalidBy(`${field}.topologyKey`, key, qualifiedNameErrors(key));
     const supported = ["DoNotSchedule", "ScheduleAnyway"];
-    if (!supported.includes(action)) problems.notSupported(`${field}.whenUnsatisfiable`, action, supported);
+    if (!supported.includes(action))
+      problems.notSupported(`${field}.whenUnsatisfiable`, action, supported);
     const rest = constraints.slice(index + 1);
-    if (rest.some((other) => textAt(other, "topologyKey") === key && textAt(other, "whenUnsatisfiable") === action)) {
+    if (
+      rest.some(
+        (other) =>
+          textAt(other, "topologyKey") === key && textAt(other, "whenUnsatisfiable") === action,
+      )
+    ) {
       problems.duplicate(`${field}.{topologyKey, whenUnsatisfiable}`, `{${key}, ${action}}`);
     }
     const domains = numberAt(constraint, "minDomains");
     if (domains !== undefined) {
-      if (domains <= 0) problems.invalid(`${field}.minDomains`, domains, "must be greater than zero");
+      if (domains <= 0)
+        problems.invalid(`${field}.minDomains`, domains, "must be greater than zero");
       if (action !== "DoNotSchedule") {
         problems.invalid(
           `${field}.minDomains`,
@@ -176,14 +219,24 @@ function validateTolerations(problems: Problems, tolerations: readonly Tree[], p
       );
     }
     if (toleration["tolerationSeconds"] !== undefined && effect !== "NoExecute") {
-      problems.invalid(`${field}.effect`, effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
+      problems.invalid(
+        `${field}.effect`,
+        effect,
+        "effect must be 'NoExecute' when `tolerationSeconds` is set",
+      );
     }
     if (operator === "Exists") {
-      if (value !== "") problems.invalid(`${field}.operator`, { ...toleration }, "value must be empty when `operator` is 'Exists'");
+      if (value !== "")
+        problems.invalid(
+          `${field}.operator`,
+          { ...toleration },
+          "value must be empty when `operator` is 'Exists'",
+        );
     } else if (operator === "Equal" || operator === "") {
       problems.invalidBy(`${field}.operator`, value, labelValueErrors(value));
     } else problems.notSupported(`${field}.operator`, operator, ["Equal", "Exists"], "given");
-    if (effect !== "" && !effects.includes(effect)) problems.notSupported(`${field}.effect`, effect, effects, "given");
+    if (effect !== "" && !effects.includes(effect))
+      problems.notSupported(`${field}.effect`, effect, effects, "given");
   }
 }
 
@@ -191,7 +244,8 @@ function validateAffinity(problems: Problems, affinity: Tree | undefined, path: 
   const [required, preferred] = affinityKinds;
   const nodes = treeAt(affinity, "nodeAffinity");
   const nodeSelector = treeAt(nodes, required);
-  if (nodeSelector !== undefined) validateNodeSelector(problems, nodeSelector, `${path}.nodeAffinity.${required}`);
+  if (nodeSelector !== undefined)
+    validateNodeSelector(problems, nodeSelector, `${path}.nodeAffinity.${required}`);
   for (const [index, term] of treesAt(nodes, preferred).entries()) {
     const field = `${path}.nodeAffinity.${preferred}[${index}]`;
     validateWeight(problems, term, field);
@@ -215,7 +269,8 @@ export function validateNodeSelector(problems: Problems, selector: Tree, path: s
   if (terms.length === 0) {
     problems.required(`${path}.nodeSelectorTerms`, "must have at least one node selector term");
   }
-  for (const [index, term] of terms.entries()) validateNodeTerm(problems, term, `${path}.nodeSelectorTerms[${index}]`);
+  for (const [index, term] of terms.entries())
+    validateNodeTerm(problems, term, `${path}.nodeSelectorTerms[${index}]`);
 }
 
 function validateNodeTerm(problems: Problems, term: Tree | undefined, path: string): void {
@@ -237,7 +292,8 @@ function validatePodTerm(problems: Problems, term: Tree | undefined, path: strin
 
 function validateWeight(problems: Problems, term: Tree, path: string): void {
   const weight = numberAt(term, "weight") ?? 0;
-  if (weight < 1 || weight > 100) problems.invalid(`${path}.weight`, weight, "must be in the range 1-100");
+  if (weight < 1 || weight > 100)
+    problems.invalid(`${path}.weight`, weight, "must be in the range 1-100");
 }
 
 /** Fields that mean nothing on the other system. */
@@ -254,7 +310,8 @@ const notOnWindows = [
 
 function validateOs(problems: Problems, spec: Tree | undefined, name: string, path: string): void {
   if (name === "") problems.required(`${path}.os.name`, "cannot be empty");
-  else if (name !== "linux" && name !== "windows") problems.notSupported(`${path}.os`, name, ["linux", "windows"]);
+  else if (name !== "linux" && name !== "windows")
+    problems.notSupported(`${path}.os`, name, ["linux", "windows"]);
   if (name !== "windows") return;
   const context = treeAt(spec, "securityContext");
   for (const key of notOnWindows) {

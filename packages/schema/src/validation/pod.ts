@@ -31,7 +31,10 @@ export function validatePodUpdate(pod: Tree, old: Tree): readonly StatusCause[] 
   }
   validateDeadline(problems, spec, before);
   if (!hasOnlyAdded(listAt(before, "tolerations"), listAt(spec, "tolerations"))) {
-    problems.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
+    problems.forbidden(
+      "spec.tolerations",
+      "existing toleration can not be modified except its tolerationSeconds",
+    );
   }
   if (!sameValue(withMutableFieldsOf(spec, before), before)) problems.forbidden("spec", updateRule);
   return problems.causes;
@@ -45,7 +48,8 @@ function validateDeadline(problems: Problems, spec: Tree, before: Tree): void {
     if (deadline < 0 || deadline > 2147483647) {
       problems.invalid(field, deadline, "must be between 0 and 2147483647, inclusive");
     }
-    if (former !== undefined && former < deadline) problems.invalid(field, deadline, "must be less than or equal to previous value");
+    if (former !== undefined && former < deadline)
+      problems.invalid(field, deadline, "must be less than or equal to previous value");
   } else if (former !== undefined) {
     problems.invalid(field, null, "must not update from a positive integer to nil value");
   }
@@ -56,7 +60,8 @@ function withMutableFieldsOf(spec: Tree, before: Tree): Tree {
   const copy = copyOf(spec);
   for (const list of ["containers", "initContainers"]) {
     const former = treesAt(before, list);
-    for (const [index, container] of treesAt(copy, list).entries()) container["image"] = former[index]?.["image"];
+    for (const [index, container] of treesAt(copy, list).entries())
+      container["image"] = former[index]?.["image"];
   }
   for (const key of ["activeDeadlineSeconds", "tolerations"]) take(copy, before, key);
   const grace = numberAt(before, "terminationGracePeriodSeconds");
@@ -75,12 +80,18 @@ function relaxGated(copy: Tree, before: Tree): void {
   if (gates.length === 0) return;
   const selector = treeAt(before, "nodeSelector") ?? {};
   const narrowed = treeAt(copy, "nodeSelector") ?? {};
-  if (Object.entries(selector).every(([key, value]) => narrowed[key] === value)) take(copy, before, "nodeSelector");
+  if (Object.entries(selector).every(([key, value]) => narrowed[key] === value))
+    take(copy, before, "nodeSelector");
 }
 
 function hasOnlyAdded(before: readonly unknown[], after: readonly unknown[]): boolean {
   return before.every((toleration) =>
-    after.some((item) => sameValue({ ...(item as Tree), tolerationSeconds: 0 }, { ...(toleration as Tree), tolerationSeconds: 0 })),
+    after.some((item) =>
+      sameValue(
+        { ...(item as Tree), tolerationSeconds: 0 },
+        { ...(toleration as Tree), tolerationSeconds: 0 },
+      ),
+    ),
   );
 }
 

@@ -3,15 +3,30 @@ import { isPort, portRange, type Problems } from "./problems.ts";
 
 const handlers = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
 
-export function validateProbe(problems: Problems, probe: Tree, path: string, kind: "liveness" | "readiness" | "startup"): void {
+export function validateProbe(
+  problems: Problems,
+  probe: Tree,
+  path: string,
+  kind: "liveness" | "readiness" | "startup",
+): void {
   validateHandler(problems, probe, path);
-  for (const key of ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]) {
+  for (const key of [
+    "initialDelaySeconds",
+    "timeoutSeconds",
+    "periodSeconds",
+    "successThreshold",
+    "failureThreshold",
+  ]) {
     problems.nonNegative(probe, key, path);
   }
   const grace = numberAt(probe, "terminationGracePeriodSeconds");
   if (kind === "readiness") {
     if (grace !== undefined) {
-      problems.invalid(`${path}.terminationGracePeriodSeconds`, grace, "must not be set for readinessProbes");
+      problems.invalid(
+        `${path}.terminationGracePeriodSeconds`,
+        grace,
+        "must not be set for readinessProbes",
+      );
     }
     return;
   }
@@ -39,7 +54,8 @@ export function validateHandler(problems: Problems, holder: Tree, path: string):
 function validateOneHandler(problems: Problems, handler: Tree, name: string, path: string): void {
   switch (name) {
     case "exec":
-      if (!Array.isArray(handler["command"]) || handler["command"].length === 0) problems.required(`${path}.command`);
+      if (!Array.isArray(handler["command"]) || handler["command"].length === 0)
+        problems.required(`${path}.command`);
       break;
     case "httpGet":
       if (textAt(handler, "path") === "") problems.required(`${path}.path`);
@@ -75,7 +91,8 @@ const portNameMax = 15;
 export function portNameErrors(name: string): readonly string[] {
   const texts: string[] = [];
   if (name.length > portNameMax) texts.push(`must be no more than ${portNameMax} characters`);
-  if (!/^[-a-z0-9]+$/.test(name)) texts.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+  if (!/^[-a-z0-9]+$/.test(name))
+    texts.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
   if (!/[a-z]/.test(name)) texts.push("must contain at least one letter (a-z)");
   if (name.includes("--")) texts.push("must not contain consecutive hyphens");
   if (name.startsWith("-") || name.endsWith("-")) texts.push("must not begin or end with a hyphen");

@@ -41,7 +41,12 @@ export class Problems {
   }
 
   /** Upstream lists the supported values sorted, but for a few places, which pass them as they stand. */
-  notSupported(field: string, value: unknown, supported: readonly string[], order: "sorted" | "given" = "sorted"): void {
+  notSupported(
+    field: string,
+    value: unknown,
+    supported: readonly string[],
+    order: "sorted" | "given" = "sorted",
+  ): void {
     const list = order === "sorted" ? [...supported].sort() : supported;
     this.causes.push(fieldNotSupported(field, value as Json, list));
   }
@@ -53,7 +58,8 @@ export class Problems {
   /** A number that is set must not be below zero. */
   nonNegative(tree: Tree | undefined, key: string, path: string): void {
     const value = numberAt(tree, key);
-    if (value !== undefined && value < 0) this.invalid(`${path}.${key}`, value, "must be greater than or equal to 0");
+    if (value !== undefined && value < 0)
+      this.invalid(`${path}.${key}`, value, "must be greater than or equal to 0");
   }
 
   positive(field: string, value: number | undefined): void {
@@ -63,7 +69,8 @@ export class Problems {
   /** A text that is set must be one of those. */
   oneOf(tree: Tree | undefined, key: string, path: string, supported: readonly string[]): void {
     const value = textAt(tree, key);
-    if (value !== "" && !supported.includes(value)) this.notSupported(`${path}.${key}`, value, supported);
+    if (value !== "" && !supported.includes(value))
+      this.notSupported(`${path}.${key}`, value, supported);
   }
 
   add(causes: readonly StatusCause[]): void {

@@ -41,7 +41,11 @@ export function validateResourceRequirements(problems: Problems, holder: Tree, p
       if (!isOvercommittable(name) && nanosOf(value) !== nanosOf(limit)) {
         problems.invalid(`${path}.requests`, value, `must be equal to ${name} limit of ${limit}`);
       } else if (compareQuantities(parseQuantity(value), parseQuantity(limit)) > 0) {
-        problems.invalid(`${path}.requests`, value, `must be less than or equal to ${name} limit of ${limit}`);
+        problems.invalid(
+          `${path}.requests`,
+          value,
+          `must be less than or equal to ${name} limit of ${limit}`,
+        );
       }
     } else if (!isOvercommittable(name)) {
       problems.required(`${path}.limits`, "Limit must be set for non overcommitable resources");
@@ -53,17 +57,33 @@ export function validateResourceName(problems: Problems, name: string, field: st
   const texts = qualifiedNameErrors(name);
   problems.invalidBy(field, name, texts);
   if (texts.length > 0 || name.includes("/") || standardResources.has(name)) return;
-  if (!name.startsWith("hugepages-")) problems.invalid(field, name, "must be a standard resource type or fully qualified");
+  if (!name.startsWith("hugepages-"))
+    problems.invalid(field, name, "must be a standard resource type or fully qualified");
 }
 
-export function validateQuantityValue(problems: Problems, name: string, value: string, field: string): void {
+export function validateQuantityValue(
+  problems: Problems,
+  name: string,
+  value: string,
+  field: string,
+): void {
   if (nanosOf(value) < 0n) problems.invalid(field, value, "must be greater than or equal to 0");
-  if (isExtended(name) && nanosOf(value) % 1_000_000_000n !== 0n) problems.invalid(field, value, wholeNumber);
+  if (isExtended(name) && nanosOf(value) % 1_000_000_000n !== 0n)
+    problems.invalid(field, value, wholeNumber);
 }
 
-function validateContainerResource(problems: Problems, name: string, value: string, field: string): void {
+function validateContainerResource(
+  problems: Problems,
+  name: string,
+  value: string,
+  field: string,
+): void {
   validateResourceName(problems, name, field);
-  if (!name.includes("/") && !standardContainerResources.has(name) && !name.startsWith("hugepages-")) {
+  if (
+    !name.includes("/") &&
+    !standardContainerResources.has(name) &&
+    !name.startsWith("hugepages-")
+  ) {
     problems.invalid(field, name, "must be a standard resource for containers");
   } else if (name.includes("/") && qualifiedNameErrors(name).length > 0) {
     problems.invalid(field, name, "doesn't follow extended resource name standard");

@@ -40,10 +40,16 @@ const notHere = new Set([
   "validatingadmissionpolicy-match",
   "validatingadmissionpolicy-paramkind",
 ]);
-const isNotHere = (id: string): boolean => notHere.has(id) || id.startsWith("customresourcedefinition-");
+const isNotHere = (id: string): boolean =>
+  notHere.has(id) || id.startsWith("customresourcedefinition-");
 
 for (const record of readGolden("validation-create")) {
-  if (record.request.method !== "POST" || [403, 404, 409].includes(record.status) || isNotHere(record.id)) continue;
+  if (
+    record.request.method !== "POST" ||
+    [403, 404, 409].includes(record.status) ||
+    isNotHere(record.id)
+  )
+    continue;
   test(`answers ${record.id} on create as a v1.36.2 server does`, () => {
     const { definition } = resourceOfPath(record.request.path);
     const body = expanded(record.request.body);
@@ -55,6 +61,7 @@ for (const record of readGolden("validation-create")) {
 
 /** Changes whose answers show Go values or differences of them, or come from another part. */
 const otherUpdates = new Set([
+  "service-clusterip",
   "pod-uid",
   "lease-put-create-uid",
   "job-template",
@@ -88,7 +95,57 @@ for (const record of readGolden("validation-update")) {
   });
 }
 
-function updatedFrom(definition: ResourceDefinition, body: Tree, old: Draft, subresource: string): Draft {
+test("the address of a service does not change", () => {
+  const { definition } = resourceOfPath("/api/v1/namespaces/n/services");
+  const ports = [{ port: 80 }];
+  const old = createdFrom(definition, {
+    metadata: { name: "x" },
+    spec: { ports, clusterIP: "10.43.0.7" },
+  });
+  const draft = updatedFrom(
+    definition,
+    { metadata: { name: "x" }, spec: { ports, clusterIP: "10.43.9.9" } },
+    old,
+    "",
+  );
+  assert.deepEqual(definition.strategy.validateUpdate(asKubeObject(draft), asKubeObject(old)), [
+    {
+      reason: "FieldValueInvalid",
+      message: 'Invalid value: ["10.43.9.9"]: may not change once set',
+      field: "spec.clusterIPs[0]",
+    },
+  ]);
+  const same = updatedFrom(definition, { metadata: { name: "x" }, spec: { ports } }, old, "");
+  assert.deepEqual((same as Tree)["spec"], (old as Tree)["spec"]);
+});
+
+test("of a pod that exists only the image and a few fields change", () => {
+  const { definition } = resourceOfPath("/api/v1/namespaces/n/pods");
+  const pod = (spec: Tree): Tree => ({
+    metadata: { name: "x" },
+    spec: { containers: [{ name: "c", image: "a" }], ...spec },
+  });
+  const old = createdFrom(definition, pod({}));
+  const causesOf = (spec: Tree): readonly StatusCause[] =>
+    definition.strategy.validateUpdate(
+      asKubeObject(updatedFrom(definition, pod(spec), old, "")),
+      asKubeObject(old),
+    );
+  assert.deepEqual(causesOf({ containers: [{ name: "c", image: "b" }] }), []);
+  assert.deepEqual(causesOf({ activeDeadlineSeconds: 5 }), []);
+  const [cause] = causesOf({ hostname: "h" });
+  assert.match(
+    String(cause?.message),
+    /^Forbidden: pod updates may not change fields other than `spec.containers/,
+  );
+});
+
+function updatedFrom(
+  definition: ResourceDefinition,
+  body: Tree,
+  old: Draft,
+  subresource: string,
+): Draft {
   const { object } = decodeObject(definition, body);
   const metadata = object.metadata as Tree;
   metadata["uid"] = goldenUid;
@@ -102,7 +159,10 @@ function updatedFrom(definition: ResourceDefinition, body: Tree, old: Draft, sub
 
 function assertAnswer(record: GoldenRecord, validate: () => readonly StatusCause[]): void {
   if (record.status === 400) {
-    assert.throws(validate, (error: unknown) => error instanceof ApiError && error.message === record.message);
+    assert.throws(
+      validate,
+      (error: unknown) => error instanceof ApiError && error.message === record.message,
+    );
     return;
   }
   const causes = validate().map(comparable);

@@ -4,7 +4,16 @@ import { isTree, numberAt, textAt, treeAt, treesAt, type Tree } from "../tree.ts
 import { Problems } from "./problems.ts";
 
 const modeRange = "must be a number between 0 and 0777 (octal), both inclusive";
-const hostPathTypes = ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
+const hostPathTypes = [
+  "",
+  "DirectoryOrCreate",
+  "Directory",
+  "FileOrCreate",
+  "File",
+  "Socket",
+  "CharDevice",
+  "BlockDevice",
+];
 
 /** Sources in the order in which upstream looks at them. */
 const sources = [
@@ -41,7 +50,11 @@ const sources = [
 ];
 
 /** Names of the volumes that may be mounted. */
-export function validateVolumes(problems: Problems, volumes: readonly Tree[], path: string): ReadonlySet<string> {
+export function validateVolumes(
+  problems: Problems,
+  volumes: readonly Tree[],
+  path: string,
+): ReadonlySet<string> {
   const names = new Set<string>();
   for (const [index, volume] of volumes.entries()) {
     const own = new Problems();
@@ -75,7 +88,10 @@ function validateOneSource(problems: Problems, source: Tree, name: string, path:
   switch (name) {
     case "emptyDir":
       if (nanosOf(source["sizeLimit"]) < 0n) {
-        problems.forbidden(`${path}.sizeLimit`, "SizeLimit field must be a valid resource quantity");
+        problems.forbidden(
+          `${path}.sizeLimit`,
+          "SizeLimit field must be a valid resource quantity",
+        );
       }
       break;
     case "hostPath":
@@ -85,7 +101,8 @@ function validateOneSource(problems: Problems, source: Tree, name: string, path:
       if (textAt(source, "repository") === "") problems.required(`${path}.repository`);
       break;
     case "nfs":
-      for (const key of ["server", "path"]) if (textAt(source, key) === "") problems.required(`${path}.${key}`);
+      for (const key of ["server", "path"])
+        if (textAt(source, key) === "") problems.required(`${path}.${key}`);
       break;
     case "secret":
       if (textAt(source, "secretName") === "") problems.required(`${path}.secretName`);
@@ -114,7 +131,8 @@ function validateOneSource(problems: Problems, source: Tree, name: string, path:
       validateProjected(problems, source, path);
       break;
     case "ephemeral":
-      if (source["volumeClaimTemplate"] === undefined) problems.required(`${path}.volumeClaimTemplate`);
+      if (source["volumeClaimTemplate"] === undefined)
+        problems.required(`${path}.volumeClaimTemplate`);
       break;
     case "image":
       if (textAt(source, "reference") === "") problems.required(`${path}.reference`);
@@ -143,7 +161,8 @@ function validateIscsi(problems: Problems, source: Tree, path: string): void {
     problems.invalid(`${path}.iqn`, iqn, "must be valid format starting with iqn, eui, or naa");
   }
   const lun = numberAt(source, "lun") ?? 0;
-  if (lun < 0 || lun > 255) problems.invalid(`${path}.lun`, lun, "must be between 0 and 255, inclusive");
+  if (lun < 0 || lun > 255)
+    problems.invalid(`${path}.lun`, lun, "must be between 0 and 255, inclusive");
 }
 
 function validateProjected(problems: Problems, source: Tree, path: string): void {
@@ -154,20 +173,24 @@ function validateProjected(problems: Problems, source: Tree, path: string): void
     const [kind] = kinds;
     const field = `${path}.sources[${index}]`;
     if (kind === undefined) continue;
-    if (kinds.length > 1) problems.forbidden(`${field}.${kinds[1]}`, "may not specify more than 1 volume type");
+    if (kinds.length > 1)
+      problems.forbidden(`${field}.${kinds[1]}`, "may not specify more than 1 volume type");
     const projection = treeAt(item, kind);
     if (projection === undefined) continue;
     if (kind === "secret" || kind === "configMap") {
       if (textAt(projection, "name") === "") problems.required(`${field}.${kind}.name`);
       validateKeyPaths(problems, projection, `${field}.${kind}`);
-    } else if (kind === "downwardAPI") validateDownwardItems(problems, projection, `${field}.${kind}`);
-    else if (kind === "serviceAccountToken" && textAt(projection, "path") === "") problems.required(`${field}.${kind}.path`);
+    } else if (kind === "downwardAPI")
+      validateDownwardItems(problems, projection, `${field}.${kind}`);
+    else if (kind === "serviceAccountToken" && textAt(projection, "path") === "")
+      problems.required(`${field}.${kind}.path`);
     const name = textAt(projection, "name");
     for (const keyPath of treesAt(projection, "items")) {
       const place = textAt(keyPath, "path");
       if (paths.has(place)) {
         const other = paths.get(place) ?? "";
-        if (other === name || kind !== "secret") problems.invalid(path, name, "conflicting duplicate paths");
+        if (other === name || kind !== "secret")
+          problems.invalid(path, name, "conflicting duplicate paths");
         else problems.invalid(path, other, "conflicting duplicate paths");
       }
       paths.set(place, name);
@@ -196,7 +219,12 @@ function validateDownwardItems(problems: Problems, source: Tree, path: string): 
     validateLocalPath(problems, place, `${field}.path`);
     const count = ["fieldRef", "resourceFieldRef"].filter((key) => item[key] !== undefined).length;
     if (count === 0) problems.required(field, "fieldRef or resourceFieldRef is required");
-    else if (count > 1) problems.invalid(field, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously");
+    else if (count > 1)
+      problems.invalid(
+        field,
+        "resource",
+        "fieldRef and resourceFieldRef can not be specified simultaneously",
+      );
     validateMode(problems, item, "mode", field);
   }
 }
@@ -204,7 +232,8 @@ function validateDownwardItems(problems: Problems, source: Tree, path: string): 
 /** A path below the volume: relative, never upwards. */
 export function validateLocalPath(problems: Problems, place: string, field: string): void {
   if (place.startsWith("/")) problems.invalid(field, place, "must be a relative path");
-  if (place.startsWith("..") && !place.startsWith("../")) problems.invalid(field, place, "must not start with '..'");
+  if (place.startsWith("..") && !place.startsWith("../"))
+    problems.invalid(field, place, "must not start with '..'");
   validateNoBacksteps(problems, place, field);
 }
 
@@ -214,5 +243,6 @@ export function validateNoBacksteps(problems: Problems, place: string, field: st
 
 function validateMode(problems: Problems, holder: Tree, key: string, path: string): void {
   const mode = numberAt(holder, key);
-  if (mode !== undefined && (mode < 0 || mode > 0o777)) problems.invalid(`${path}.${key}`, mode, modeRange);
+  if (mode !== undefined && (mode < 0 || mode > 0o777))
+    problems.invalid(`${path}.${key}`, mode, modeRange);
 }

@@ -30,7 +30,11 @@ export function validateDeployment(deployment: Tree): readonly StatusCause[] {
   }
   const deadline = numberAt(spec, "progressDeadlineSeconds");
   if (deadline !== undefined && deadline <= (numberAt(spec, "minReadySeconds") ?? 0)) {
-    problems.invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds");
+    problems.invalid(
+      "spec.progressDeadlineSeconds",
+      deadline,
+      "must be greater than minReadySeconds",
+    );
   }
   return problems.causes;
 }
@@ -80,7 +84,11 @@ export function validateReplicationController(controller: Tree): readonly Status
   if (Object.entries(selector).some(([key, value]) => labels[key] !== value)) {
     problems.invalid("spec.template.metadata.labels", shown(labels), mismatch);
   }
-  validateTemplate(problems, spec, { restartPolicy: ["Always"], forbidsDeadline: false, skipsSelector: true });
+  validateTemplate(problems, spec, {
+    restartPolicy: ["Always"],
+    forbidsDeadline: false,
+    skipsSelector: true,
+  });
   return problems.causes;
 }
 
@@ -95,12 +103,21 @@ export function validateDaemonSet(daemonSet: Tree): readonly StatusCause[] {
   if (selector !== undefined && isEmptyTree(selector)) {
     problems.invalid("spec.selector", selector, "empty selector is invalid for daemonset");
   }
-  validateTemplate(problems, spec, { restartPolicy: ["Always"], forbidsDeadline: false, skipsSelector: true });
+  validateTemplate(problems, spec, {
+    restartPolicy: ["Always"],
+    forbidsDeadline: false,
+    skipsSelector: true,
+  });
   problems.nonNegative(spec, "minReadySeconds", "spec");
   const type = textAt(spec, "updateStrategy", "type");
   const supported = ["RollingUpdate", "OnDelete"];
   if (!supported.includes(type)) {
-    problems.notSupported("spec.updateStrategy", { Type: type, RollingUpdate: null }, supported, "given");
+    problems.notSupported(
+      "spec.updateStrategy",
+      { Type: type, RollingUpdate: null },
+      supported,
+      "given",
+    );
   }
   problems.nonNegative(spec, "revisionHistoryLimit", "spec");
   return problems.causes;
@@ -133,13 +150,26 @@ export function validateStatefulSet(statefulSet: Tree): readonly StatusCause[] {
   const strategy = treeAt(spec, "updateStrategy");
   const type = textAt(strategy, "type");
   if (type !== "RollingUpdate" && type !== "OnDelete") {
-    problems.invalid("spec.updateStrategy", { Type: type, RollingUpdate: null }, "must be 'RollingUpdate' or 'OnDelete'");
+    problems.invalid(
+      "spec.updateStrategy",
+      { Type: type, RollingUpdate: null },
+      "must be 'RollingUpdate' or 'OnDelete'",
+    );
   }
-  problems.nonNegative(treeAt(strategy, "rollingUpdate"), "partition", "spec.updateStrategy.rollingUpdate");
+  problems.nonNegative(
+    treeAt(strategy, "rollingUpdate"),
+    "partition",
+    "spec.updateStrategy.rollingUpdate",
+  );
   for (const key of ["whenDeleted", "whenScaled"]) {
     const policy = textAt(spec, "persistentVolumeClaimRetentionPolicy", key);
     if (policy !== "" && policy !== "Retain" && policy !== "Delete") {
-      problems.notSupported(`spec.persistentVolumeClaimRetentionPolicy.${key}`, policy, ["Retain", "Delete"], "given");
+      problems.notSupported(
+        `spec.persistentVolumeClaimRetentionPolicy.${key}`,
+        policy,
+        ["Retain", "Delete"],
+        "given",
+      );
     }
   }
   problems.nonNegative(spec, "replicas", "spec");
@@ -180,7 +210,8 @@ export function validateStatefulSetUpdate(statefulSet: Tree, old: Tree): readonl
     );
   }
   const limit = "cannot be greater than status.replicas";
-  for (const key of ["replicas", "observedGeneration"]) problems.nonNegative(treeAt(statefulSet, "status"), key, "status");
+  for (const key of ["replicas", "observedGeneration"])
+    problems.nonNegative(treeAt(statefulSet, "status"), key, "status");
   validateReplicaCounts(problems, statefulSet, [
     ["readyReplicas", "replicas", limit],
     ["currentReplicas", "replicas", limit],
@@ -217,7 +248,8 @@ function validateSelector(
   }
   validateLabelSelector(problems, selector, "spec.selector");
   if (isEmptyTree(selector)) problems.invalid("spec.selector", selector, emptyText);
-  if (selectorMatches(selector, {}) === undefined) problems.invalid("spec.selector", selector, unusableText);
+  if (selectorMatches(selector, {}) === undefined)
+    problems.invalid("spec.selector", selector, unusableText);
 }
 
 function validateTemplate(problems: Problems, spec: Tree | undefined, rules: TemplateRules): void {
@@ -225,7 +257,8 @@ function validateTemplate(problems: Problems, spec: Tree | undefined, rules: Tem
   const selector = treeAt(spec, "selector");
   const matches = rules.skipsSelector === true ? undefined : selectorMatches(selector, labels);
   const isEmptySelector = selector !== undefined && isEmptyTree(selector);
-  if (matches === false && !isEmptySelector) problems.invalid("spec.template.metadata.labels", shown(labels), mismatch);
+  if (matches === false && !isEmptySelector)
+    problems.invalid("spec.template.metadata.labels", shown(labels), mismatch);
   validatePodTemplate(problems, valueAt(spec, "template"), "spec.template");
   const template = treeAt(spec, "template", "spec");
   const policy = textAt(template, "restartPolicy");
@@ -246,7 +279,10 @@ function validateDeploymentStrategy(problems: Problems, strategy: Tree | undefin
   const rolling = treeAt(strategy, "rollingUpdate");
   if (type === "Recreate") {
     if (rolling !== undefined) {
-      problems.forbidden(`${path}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'");
+      problems.forbidden(
+        `${path}.rollingUpdate`,
+        "may not be specified when strategy `type` is 'Recreate'",
+      );
     }
     return;
   }
@@ -259,9 +295,14 @@ function validateDeploymentStrategy(problems: Problems, strategy: Tree | undefin
     return;
   }
   const field = `${path}.rollingUpdate`;
-  for (const key of ["maxUnavailable", "maxSurge"]) validateAmountOrPercent(problems, rolling[key], `${field}.${key}`);
+  for (const key of ["maxUnavailable", "maxSurge"])
+    validateAmountOrPercent(problems, rolling[key], `${field}.${key}`);
   if (amountOf(rolling["maxUnavailable"]) === 0 && amountOf(rolling["maxSurge"]) === 0) {
-    problems.invalid(`${field}.maxUnavailable`, rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0");
+    problems.invalid(
+      `${field}.maxUnavailable`,
+      rolling["maxUnavailable"],
+      "may not be 0 when `maxSurge` is 0",
+    );
   }
   const unavailable = rolling["maxUnavailable"];
   if (typeof unavailable === "string" && amountOf(unavailable) > 100) {
@@ -288,7 +329,8 @@ export function amountOf(value: unknown): number {
 
 function validateImmutableSelector(problems: Problems, object: Tree, old: Tree): void {
   const selector = valueAt(object, "spec", "selector");
-  if (!sameValue(selector, valueAt(old, "spec", "selector"))) problems.invalid("spec.selector", selector, immutable);
+  if (!sameValue(selector, valueAt(old, "spec", "selector")))
+    problems.invalid("spec.selector", selector, immutable);
 }
 
 function validateReplicaCounts(

@@ -23,7 +23,12 @@ export interface AdmissionOptions {
  * The built-in plugins in upstream's order. LimitRanger belongs behind NamespaceLifecycle, webhooks and policies behind DefaultIngressClass, and ResourceQuota at
  * the very end; the caller appends what allocates (addresses, ports) behind all of these.
  */
-export function createAdmissionPlugins({ store, authorization, clock, random }: AdmissionOptions): readonly AdmissionPlugin[] {
+export function createAdmissionPlugins({
+  store,
+  authorization,
+  clock,
+  random,
+}: AdmissionOptions): readonly AdmissionPlugin[] {
   return [
     createNamespaceLifecycle(store),
     createServiceAccountAdmission({ store, clock, random }),

@@ -13,18 +13,30 @@ export function createCertificatePermissions(authorizer: Authorizer): AdmissionP
   return {
     name: "CertificateApproval",
     async validate(request) {
-      if (!isResource(request, "certificates.k8s.io", "certificatesigningrequests") || request.operation !== "UPDATE") return;
+      if (
+        !isResource(request, "certificates.k8s.io", "certificatesigningrequests") ||
+        request.operation !== "UPDATE"
+      )
+        return;
       const old: SigningRequest | undefined = request.old;
       const signer = old?.spec?.signerName ?? "";
       if (request.subresource === "approval") {
         if (!(await mayUse(authorizer, request, signer, "approve"))) {
-          throw admissionForbidden(request, `user not permitted to approve requests with signerName "${signer}"`);
+          throw admissionForbidden(
+            request,
+            `user not permitted to approve requests with signerName "${signer}"`,
+          );
         }
       } else if (request.subresource === "status") {
-        const certificate = (request.draft as { readonly status?: { readonly certificate?: string } } | undefined)?.status?.certificate;
+        const certificate = (
+          request.draft as { readonly status?: { readonly certificate?: string } } | undefined
+        )?.status?.certificate;
         if (certificate === old?.status?.certificate) return;
         if (!(await mayUse(authorizer, request, signer, "sign"))) {
-          throw admissionForbidden(request, `user not permitted to sign requests with signerName "${signer}"`);
+          throw admissionForbidden(
+            request,
+            `user not permitted to sign requests with signerName "${signer}"`,
+          );
         }
       }
     },
@@ -32,7 +44,12 @@ export function createCertificatePermissions(authorizer: Authorizer): AdmissionP
 }
 
 /** Permission for one signer or for all of its domain (`example.com/*`). */
-async function mayUse(authorizer: Authorizer, request: AdmissionRequest, signer: string, verb: "approve" | "sign"): Promise<boolean> {
+async function mayUse(
+  authorizer: Authorizer,
+  request: AdmissionRequest,
+  signer: string,
+  verb: "approve" | "sign",
+): Promise<boolean> {
   const domain = signer.slice(0, signer.indexOf("/"));
   for (const name of [signer, `${domain}/*`]) {
     const { decision } = await authorizer.authorize({

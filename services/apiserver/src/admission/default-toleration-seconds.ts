@@ -9,10 +9,24 @@ export const defaultTolerationSeconds: AdmissionPlugin = {
   name: "DefaultTolerationSeconds",
   mutate(request) {
     const spec = podSpecDraft(request);
-    if (spec === undefined || (request.operation !== "CREATE" && request.operation !== "UPDATE")) return;
+    if (spec === undefined || (request.operation !== "CREATE" && request.operation !== "UPDATE"))
+      return;
     const own = spec.tolerations ?? [];
-    const missing = keys.filter((key) => !own.some((one) => (one.key === key || !one.key) && (one.effect === "NoExecute" || !one.effect)));
+    const missing = keys.filter(
+      (key) =>
+        !own.some(
+          (one) => (one.key === key || !one.key) && (one.effect === "NoExecute" || !one.effect),
+        ),
+    );
     if (missing.length === 0) return;
-    spec.tolerations = [...own, ...missing.map((key) => ({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds }))];
+    spec.tolerations = [
+      ...own,
+      ...missing.map((key) => ({
+        key,
+        operator: "Exists",
+        effect: "NoExecute",
+        tolerationSeconds,
+      })),
+    ];
   },
 };

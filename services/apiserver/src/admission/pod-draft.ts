@@ -51,7 +51,8 @@ export const mirrorAnnotation = "kubernetes.io/config.mirror";
 
 /** The spec of the pod itself that a request creates or updates; undefined when it is about something else. */
 export function podSpecDraft(request: AdmissionRequest): PodSpecDraft | undefined {
-  if (!isResource(request, "", "pods") || request.subresource !== "" || request.draft === undefined) return undefined;
+  if (!isResource(request, "", "pods") || request.subresource !== "" || request.draft === undefined)
+    return undefined;
   request.draft["spec"] ??= {};
   return request.draft["spec"] as PodSpecDraft;
 }

@@ -25,7 +25,9 @@ const tokenSeconds = 3607;
 const defaultAccountWaitMs = 1500;
 
 /** Every pod runs as a service account and finds that account's token, the cluster's CA and its namespace mounted, unless it declines. */
-export function createServiceAccountAdmission(options: ServiceAccountAdmissionOptions): AdmissionPlugin {
+export function createServiceAccountAdmission(
+  options: ServiceAccountAdmissionOptions,
+): AdmissionPlugin {
   return {
     name: "ServiceAccount",
     async mutate(request) {
@@ -40,23 +42,39 @@ export function createServiceAccountAdmission(options: ServiceAccountAdmissionOp
       spec.serviceAccount = name;
       const account = await findAccount(options, request.namespace, name);
       if (account === undefined) {
-        throw admissionForbidden(request, `error looking up service account ${request.namespace}/${name}: serviceaccount "${name}" not found`);
+        throw admissionForbidden(
+          request,
+          `error looking up service account ${request.namespace}/${name}: serviceaccount "${name}" not found`,
+        );
       }
-      if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true) mountToken(spec, options.random);
-      if ((spec.imagePullSecrets ?? []).length === 0 && (account.imagePullSecrets ?? []).length > 0) {
-        spec.imagePullSecrets = (account.imagePullSecrets ?? []).map(({ name: secret }) => (secret === undefined ? {} : { name: secret }));
+      if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true)
+        mountToken(spec, options.random);
+      if (
+        (spec.imagePullSecrets ?? []).length === 0 &&
+        (account.imagePullSecrets ?? []).length > 0
+      ) {
+        spec.imagePullSecrets = (account.imagePullSecrets ?? []).map(({ name: secret }) =>
+          secret === undefined ? {} : { name: secret },
+        );
       }
     },
   };
 }
 
 function assertMirrorPod(request: AdmissionRequest, spec: PodSpecDraft): void {
-  if (spec.serviceAccountName) throw admissionForbidden(request, "a mirror pod may not reference service accounts");
+  if (spec.serviceAccountName)
+    throw admissionForbidden(request, "a mirror pod may not reference service accounts");
   for (const volume of spec.volumes ?? []) {
-    if (volume["secret"] !== undefined) throw admissionForbidden(request, "a mirror pod may not reference secrets");
-    const projected = volume["projected"] as { readonly sources?: readonly Readonly<Record<string, unknown>>[] } | undefined;
+    if (volume["secret"] !== undefined)
+      throw admissionForbidden(request, "a mirror pod may not reference secrets");
+    const projected = volume["projected"] as
+      | { readonly sources?: readonly Readonly<Record<string, unknown>>[] }
+      | undefined;
     if (projected?.sources?.some((source) => source["serviceAccountToken"] !== undefined)) {
-      throw admissionForbidden(request, "a mirror pod may not use ServiceAccountToken volume projections");
+      throw admissionForbidden(
+        request,
+        "a mirror pod may not use ServiceAccountToken volume projections",
+      );
     }
   }
 }
@@ -67,19 +85,32 @@ function mountToken(spec: PodSpecDraft, random: () => number): void {
   let mounted = false;
   for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
     if (container.volumeMounts?.some((mount) => mount.mountPath === mountPath)) continue;
-    container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath }];
+    container.volumeMounts = [
+      ...(container.volumeMounts ?? []),
+      { name, readOnly: true, mountPath },
+    ];
     mounted = true;
   }
   if (existing !== undefined || !mounted) return;
   const sources = [
     { serviceAccountToken: { expirationSeconds: tokenSeconds, path: "token" } },
     { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
-    { downwardAPI: { items: [{ path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } }] } },
+    {
+      downwardAPI: {
+        items: [
+          { path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } },
+        ],
+      },
+    },
   ];
   spec.volumes = [...(spec.volumes ?? []), { name, projected: { sources, defaultMode: 0o644 } }];
 }
 
-async function findAccount({ store, clock }: ServiceAccountAdmissionOptions, namespace: string, name: string): Promise<ServiceAccount | undefined> {
+async function findAccount(
+  { store, clock }: ServiceAccountAdmissionOptions,
+  namespace: string,
+  name: string,
+): Promise<ServiceAccount | undefined> {
   const cached = store.peek<ServiceAccount>(resourceIds.serviceAccounts, namespace, name);
   if (cached !== undefined) return cached;
   try {
@@ -91,7 +122,12 @@ async function findAccount({ store, clock }: ServiceAccountAdmissionOptions, nam
 }
 
 /** The controller makes the account a moment after its namespace; resolves with undefined when it has not within the wait. */
-function waitForAccount(store: Pick<ObjectStore, "subscribe">, clock: Clock, namespace: string, name: string): Promise<ServiceAccount | undefined> {
+function waitForAccount(
+  store: Pick<ObjectStore, "subscribe">,
+  clock: Clock,
+  namespace: string,
+  name: string,
+): Promise<ServiceAccount | undefined> {
   return new Promise((resolve) => {
     let settled = false;
     const settle = (account: ServiceAccount | undefined): void => {
@@ -105,7 +141,8 @@ function waitForAccount(store: Pick<ObjectStore, "subscribe">, clock: Clock, nam
     const timer = clock.setTimer(defaultAccountWaitMs, () => settle(undefined));
     const end = store.subscribe<ServiceAccount>(resourceIds.serviceAccounts, (change) => {
       const { metadata } = change.object;
-      if (change.type === "added" && metadata.namespace === namespace && metadata.name === name) settle(change.object);
+      if (change.type === "added" && metadata.namespace === namespace && metadata.name === name)
+        settle(change.object);
     });
   });
 }

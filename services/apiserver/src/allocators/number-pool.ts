@@ -43,7 +43,11 @@ export function createNumberPool(options: NumberPoolOptions): NumberPool {
   const free = (number: number, owner: string | undefined): boolean => {
     if (held.has(number)) return false;
     const reservation = reserved.get(number);
-    return reservation === undefined || reservation.owner === owner || reservation.until <= options.clock.monotonic();
+    return (
+      reservation === undefined ||
+      reservation.owner === owner ||
+      reservation.until <= options.clock.monotonic()
+    );
   };
   const reserve = (number: number, owner: string): void => {
     const now = options.clock.monotonic();

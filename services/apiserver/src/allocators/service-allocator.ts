@@ -1,6 +1,14 @@
 import { isIP } from "node:net";
 import { fieldInvalid, newInternal, newInvalid, type StatusCause } from "@wherry/machinery";
-import { cidrContains, cidrSize, formatAddress, nthAddress, parseCidr, tryParseAddress, type Cidr } from "@wherry/net";
+import {
+  cidrContains,
+  cidrSize,
+  formatAddress,
+  nthAddress,
+  parseCidr,
+  tryParseAddress,
+  type Cidr,
+} from "@wherry/net";
 import type { Clock } from "@wherry/service-kit";
 import type { AdmissionPlugin, AdmissionRequest } from "../chain.ts";
 import { resourceIds } from "../auth/resource-ids.ts";
@@ -65,11 +73,13 @@ export function createServiceAllocator(options: ServiceAllocatorOptions): Servic
   let end: (() => void) | undefined;
 
   const hold = (spec: ServiceSpec | undefined): void => {
-    for (const ip of heldAddresses(spec)) withOffset(addresses, ip, (pool, offset) => pool.hold(offset));
+    for (const ip of heldAddresses(spec))
+      withOffset(addresses, ip, (pool, offset) => pool.hold(offset));
     for (const port of heldNodePorts(spec)) ports.hold(port);
   };
   const release = (spec: ServiceSpec | undefined): void => {
-    for (const ip of heldAddresses(spec)) withOffset(addresses, ip, (pool, offset) => pool.release(offset));
+    for (const ip of heldAddresses(spec))
+      withOffset(addresses, ip, (pool, offset) => pool.release(offset));
     for (const port of heldNodePorts(spec)) ports.release(port);
   };
   const follow = (change: ObjectChange<StoredService>): void => {
@@ -78,10 +88,16 @@ export function createServiceAllocator(options: ServiceAllocatorOptions): Servic
     if (change.type === "modified") release(change.previous.spec);
   };
 
-  const allocate = (request: AdmissionRequest, spec: ServiceSpecDraft, old: ServiceSpec | undefined): void => {
+  const allocate = (
+    request: AdmissionRequest,
+    spec: ServiceSpecDraft,
+    old: ServiceSpec | undefined,
+  ): void => {
     carryOver(spec, old);
     if (!isWellFormed(spec)) return;
-    const name = request.name || String((request.draft?.metadata as { readonly name?: unknown } | undefined)?.name ?? "");
+    const name =
+      request.name ||
+      String((request.draft?.metadata as { readonly name?: unknown } | undefined)?.name ?? "");
     const owner = `${request.namespace}/${name}`;
     const keep = !request.dryRun;
     const refuse = (causes: readonly StatusCause[]): void => {
@@ -92,8 +108,10 @@ export function createServiceAllocator(options: ServiceAllocatorOptions): Servic
       refuse(allocateAddresses(spec, old, addresses, owner, keep));
     }
     if (needsNodePorts(spec)) refuse(allocateNodePorts(spec, old, ports, portRange, owner, keep));
-    else if (mayHaveNodePorts(spec)) refuse(checkNodePorts(spec, old, ports, portRange, owner, keep));
-    if (needsHealthCheckNodePort(spec)) refuse(allocateHealthCheckPort(spec, old, ports, portRange, owner, keep));
+    else if (mayHaveNodePorts(spec))
+      refuse(checkNodePorts(spec, old, ports, portRange, owner, keep));
+    if (needsHealthCheckNodePort(spec))
+      refuse(allocateHealthCheckPort(spec, old, ports, portRange, owner, keep));
   };
 
   return {
@@ -107,7 +125,13 @@ export function createServiceAllocator(options: ServiceAllocatorOptions): Servic
     },
     mutate(request) {
       const { definition, draft, operation, subresource } = request;
-      if (definition.group !== "" || definition.resource !== "services" || subresource !== "" || draft === undefined) return;
+      if (
+        definition.group !== "" ||
+        definition.resource !== "services" ||
+        subresource !== "" ||
+        draft === undefined
+      )
+        return;
       if (operation !== "CREATE" && operation !== "UPDATE") return;
       draft["spec"] ??= {};
       const before: StoredService | undefined = request.old;
@@ -121,7 +145,9 @@ function isWellFormed(spec: ServiceSpecDraft): boolean {
   const ips = spec.clusterIPs ?? [];
   if ((spec.clusterIP || noClusterIP) !== (ips[0] || noClusterIP)) return false;
   if (ips.some((ip) => ip !== "" && ip !== noClusterIP && isIP(ip) === 0)) return false;
-  return (spec.ports ?? []).length > 0 || spec.clusterIP === noClusterIP || spec.type === "ExternalName";
+  return (
+    (spec.ports ?? []).length > 0 || spec.clusterIP === noClusterIP || spec.type === "ExternalName"
+  );
 }
 
 function createAddressPool(cidr: Cidr, options: ServiceAllocatorOptions): AddressPool {
@@ -129,19 +155,36 @@ function createAddressPool(cidr: Cidr, options: ServiceAllocatorOptions): Addres
   const size = Number(all < addressesMax ? all : addressesMax);
   // The first address of a range is the network, the last one of an IPv4 range its broadcast address; neither is given out.
   const last = cidr.family === 4 ? size - 2 : size - 1;
-  const pool = createNumberPool({ first: 1, last, staticCount: staticBand(size - 2, 16, 256), clock: options.clock, random: options.random });
+  const pool = createNumberPool({
+    first: 1,
+    last,
+    staticCount: staticBand(size - 2, 16, 256),
+    clock: options.clock,
+    random: options.random,
+  });
   return { family: cidr.family === 4 ? "IPv4" : "IPv6", cidr, pool };
 }
 
-function withOffset<T>(pools: readonly AddressPool[], ip: string, use: (pool: NumberPool, offset: number) => T): T | undefined {
+function withOffset<T>(
+  pools: readonly AddressPool[],
+  ip: string,
+  use: (pool: NumberPool, offset: number) => T,
+): T | undefined {
   const address = tryParseAddress(ip);
-  const found = address === undefined ? undefined : pools.find(({ cidr }) => cidrContains(cidr, address));
+  const found =
+    address === undefined ? undefined : pools.find(({ cidr }) => cidrContains(cidr, address));
   if (found === undefined || address === undefined) return undefined;
   const offset = address.value - found.cidr.base;
   return use(found.pool, offset > addressesMax ? -1 : Number(offset));
 }
 
-function allocateAddresses(spec: ServiceSpecDraft, old: ServiceSpec | undefined, pools: readonly AddressPool[], owner: string, keep: boolean): readonly StatusCause[] {
+function allocateAddresses(
+  spec: ServiceSpecDraft,
+  old: ServiceSpec | undefined,
+  pools: readonly AddressPool[],
+  owner: string,
+  keep: boolean,
+): readonly StatusCause[] {
   if (spec.clusterIPs?.[0] === noClusterIP) return [];
   const mine = new Set(heldAddresses(old));
   const ips = [...(spec.clusterIPs ?? [])];
@@ -149,13 +192,23 @@ function allocateAddresses(spec: ServiceSpecDraft, old: ServiceSpec | undefined,
     const wanted = ips[index] ?? "";
     if (wanted !== "") {
       if (mine.has(wanted) || familyOf(wanted) !== family) continue;
-      const refusal = withOffset(pools, wanted, (pool, offset) => pool.take(offset, owner, keep) ?? "ok") ?? "mismatch";
-      if (refusal !== "ok") return [fieldInvalid("spec.clusterIPs", ips, `failed to allocate IP ${wanted}: ${addressRefusal[refusal]}`)];
+      const refusal =
+        withOffset(pools, wanted, (pool, offset) => pool.take(offset, owner, keep) ?? "ok") ??
+        "mismatch";
+      if (refusal !== "ok")
+        return [
+          fieldInvalid(
+            "spec.clusterIPs",
+            ips,
+            `failed to allocate IP ${wanted}: ${addressRefusal[refusal]}`,
+          ),
+        ];
       continue;
     }
     const source = pools.find((pool) => pool.family === family);
     const offset = source?.pool.takeNext(owner, keep) ?? "full";
-    if (source === undefined || offset === "full") throw newInternal("failed to allocate a serviceIP: range is full");
+    if (source === undefined || offset === "full")
+      throw newInternal("failed to allocate a serviceIP: range is full");
     ips[index] = formatAddress(nthAddress(source.cidr, offset));
   }
   spec.clusterIPs = ips;
@@ -170,7 +223,14 @@ const addressRefusal = {
   full: "range is full",
 } as const;
 
-function allocateNodePorts(spec: ServiceSpecDraft, old: ServiceSpec | undefined, pool: NumberPool, range: string, owner: string, keep: boolean): readonly StatusCause[] {
+function allocateNodePorts(
+  spec: ServiceSpecDraft,
+  old: ServiceSpec | undefined,
+  pool: NumberPool,
+  range: string,
+  owner: string,
+  keep: boolean,
+): readonly StatusCause[] {
   const causes = checkNodePorts(spec, old, pool, range, owner, keep);
   if (causes.length > 0) return causes;
   // One service may serve TCP and UDP on one node port: the second protocol of a port takes the number that the first one has.
@@ -182,7 +242,8 @@ function allocateNodePorts(spec: ServiceSpecDraft, old: ServiceSpec | undefined,
     if (port.nodePort) continue;
     const siblings = byPort.get(port.port ?? 0);
     const protocol = port.protocol ?? "TCP";
-    const shared = siblings === undefined || siblings.has(protocol) ? undefined : siblings.values().next().value;
+    const shared =
+      siblings === undefined || siblings.has(protocol) ? undefined : siblings.values().next().value;
     const number = shared ?? pool.takeNext(owner, keep);
     if (number === "full") throw newInternal("failed to allocate a nodePort: range is full");
     port.nodePort = number;
@@ -191,25 +252,45 @@ function allocateNodePorts(spec: ServiceSpecDraft, old: ServiceSpec | undefined,
   return [];
 }
 
-function recordPort(byPort: Map<number, Map<string, number>>, port: number, protocol: string, nodePort: number): void {
+function recordPort(
+  byPort: Map<number, Map<string, number>>,
+  port: number,
+  protocol: string,
+  nodePort: number,
+): void {
   const protocols = byPort.get(port) ?? new Map<string, number>();
   protocols.set(protocol, nodePort);
   byPort.set(port, protocols);
 }
 
 /** Takes the node ports that the client asked for. */
-function checkNodePorts(spec: ServiceSpecDraft, old: ServiceSpec | undefined, pool: NumberPool, range: string, owner: string, keep: boolean): readonly StatusCause[] {
+function checkNodePorts(
+  spec: ServiceSpecDraft,
+  old: ServiceSpec | undefined,
+  pool: NumberPool,
+  range: string,
+  owner: string,
+  keep: boolean,
+): readonly StatusCause[] {
   const taken = new Set(heldNodePorts(old));
   for (const [index, { nodePort }] of (spec.ports ?? []).entries()) {
     if (!nodePort || taken.has(nodePort)) continue;
     const refusal = pool.take(nodePort, owner, keep);
-    if (refusal !== undefined) return [fieldInvalid(`spec.ports[${index}].nodePort`, nodePort, portRefusal(refusal, range))];
+    if (refusal !== undefined)
+      return [fieldInvalid(`spec.ports[${index}].nodePort`, nodePort, portRefusal(refusal, range))];
     taken.add(nodePort);
   }
   return [];
 }
 
-function allocateHealthCheckPort(spec: ServiceSpecDraft, old: ServiceSpec | undefined, pool: NumberPool, range: string, owner: string, keep: boolean): readonly StatusCause[] {
+function allocateHealthCheckPort(
+  spec: ServiceSpecDraft,
+  old: ServiceSpec | undefined,
+  pool: NumberPool,
+  range: string,
+  owner: string,
+  keep: boolean,
+): readonly StatusCause[] {
   const wanted = spec.healthCheckNodePort;
   if (wanted) {
     if (heldNodePorts(old).includes(wanted)) return [];
@@ -219,12 +300,14 @@ function allocateHealthCheckPort(spec: ServiceSpecDraft, old: ServiceSpec | unde
     throw newInternal(`failed to allocate requested HealthCheck NodePort ${wanted}: ${detail}`);
   }
   const number = pool.takeNext(owner, keep);
-  if (number === "full") throw newInternal("failed to allocate a HealthCheck NodePort : range is full");
+  if (number === "full")
+    throw newInternal("failed to allocate a HealthCheck NodePort : range is full");
   spec.healthCheckNodePort = number;
   return [];
 }
 
 function portRefusal(refusal: "allocated" | "outOfRange" | "full", range: string): string {
-  if (refusal === "outOfRange") return `provided port is not in the valid range. The range of valid ports is ${range}`;
+  if (refusal === "outOfRange")
+    return `provided port is not in the valid range. The range of valid ports is ${range}`;
   return refusal === "full" ? "range is full" : "provided port is already allocated";
 }

@@ -22,7 +22,11 @@ export interface ServiceSpecDraft {
   loadBalancerClass?: string;
 }
 
-type DeepReadonly<T> = { readonly [K in keyof T]: T[K] extends (infer E)[] | undefined ? readonly Readonly<E>[] | undefined : T[K] };
+type DeepReadonly<T> = {
+  readonly [K in keyof T]: T[K] extends (infer E)[] | undefined
+    ? readonly Readonly<E>[] | undefined
+    : T[K];
+};
 export type ServiceSpec = DeepReadonly<ServiceSpecDraft>;
 
 export interface StoredService extends KubeObject {
@@ -32,11 +36,19 @@ export interface StoredService extends KubeObject {
 export const noClusterIP = "None";
 
 export function needsClusterIP(spec: ServiceSpec): boolean {
-  return spec.type === undefined || spec.type === "ClusterIP" || spec.type === "NodePort" || spec.type === "LoadBalancer";
+  return (
+    spec.type === undefined ||
+    spec.type === "ClusterIP" ||
+    spec.type === "NodePort" ||
+    spec.type === "LoadBalancer"
+  );
 }
 
 export function needsNodePorts(spec: ServiceSpec): boolean {
-  return spec.type === "NodePort" || (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false);
+  return (
+    spec.type === "NodePort" ||
+    (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false)
+  );
 }
 
 export function mayHaveNodePorts(spec: ServiceSpec): boolean {
@@ -50,13 +62,17 @@ export function needsHealthCheckNodePort(spec: ServiceSpec): boolean {
 /** Addresses that a stored service holds. */
 export function heldAddresses(spec: ServiceSpec | undefined): readonly string[] {
   if (spec === undefined || spec.type === "ExternalName") return [];
-  return (spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP])).filter((ip) => ip !== "" && ip !== noClusterIP);
+  return (spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP])).filter(
+    (ip) => ip !== "" && ip !== noClusterIP,
+  );
 }
 
 /** Node ports that a stored service holds; a port that serves two protocols counts once. */
 export function heldNodePorts(spec: ServiceSpec | undefined): readonly number[] {
   if (spec === undefined || spec.type === "ExternalName") return [];
-  const ports = new Set((spec.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : [])));
+  const ports = new Set(
+    (spec.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : [])),
+  );
   if (spec.healthCheckNodePort) ports.add(spec.healthCheckNodePort);
   return [...ports];
 }
@@ -72,15 +88,22 @@ export function carryOver(spec: ServiceSpecDraft, old: ServiceSpec | undefined):
   }
   const sameAddresses = equalLists(spec.clusterIPs, old.clusterIPs);
   if (old.clusterIP && !spec.clusterIP && sameAddresses) delete spec.clusterIPs;
-  else if (spec.clusterIP !== old.clusterIP && sameAddresses && spec.clusterIP) spec.clusterIPs = [spec.clusterIP];
+  else if (spec.clusterIP !== old.clusterIP && sameAddresses && spec.clusterIP)
+    spec.clusterIPs = [spec.clusterIP];
   dropForType(spec, old);
   if (needsClusterIP(old) && needsClusterIP(spec)) {
     if (!spec.clusterIP && old.clusterIP) spec.clusterIP = old.clusterIP;
-    if ((spec.clusterIPs ?? []).length === 0 && spec.clusterIP === old.clusterIP && old.clusterIPs) spec.clusterIPs = [...old.clusterIPs];
+    if ((spec.clusterIPs ?? []).length === 0 && spec.clusterIP === old.clusterIP && old.clusterIPs)
+      spec.clusterIPs = [...old.clusterIPs];
     if (spec.clusterIP && (spec.clusterIPs ?? []).length === 0) spec.clusterIPs = [spec.clusterIP];
   }
   if (needsNodePorts(old) && needsNodePorts(spec)) keepNodePorts(spec, old);
-  if (needsHealthCheckNodePort(old) && needsHealthCheckNodePort(spec) && !spec.healthCheckNodePort && old.healthCheckNodePort) {
+  if (
+    needsHealthCheckNodePort(old) &&
+    needsHealthCheckNodePort(spec) &&
+    !spec.healthCheckNodePort &&
+    old.healthCheckNodePort
+  ) {
     spec.healthCheckNodePort = old.healthCheckNodePort;
   }
 }
@@ -98,20 +121,36 @@ function dropForType(spec: ServiceSpecDraft, old: ServiceSpec): void {
   if (mayHaveNodePorts(old) && !mayHaveNodePorts(spec) && sameNodePorts(spec, old)) {
     for (const port of spec.ports ?? []) delete port.nodePort;
   }
-  if (needsHealthCheckNodePort(old) && !needsHealthCheckNodePort(spec) && spec.healthCheckNodePort === old.healthCheckNodePort) {
+  if (
+    needsHealthCheckNodePort(old) &&
+    !needsHealthCheckNodePort(spec) &&
+    spec.healthCheckNodePort === old.healthCheckNodePort
+  ) {
     delete spec.healthCheckNodePort;
   }
-  if (mayHaveNodePorts(old) && !mayHaveNodePorts(spec) && spec.externalTrafficPolicy === old.externalTrafficPolicy) delete spec.externalTrafficPolicy;
+  if (
+    mayHaveNodePorts(old) &&
+    !mayHaveNodePorts(spec) &&
+    spec.externalTrafficPolicy === old.externalTrafficPolicy
+  )
+    delete spec.externalTrafficPolicy;
   if (old.type === "LoadBalancer" && spec.type !== "LoadBalancer") {
-    if (spec.allocateLoadBalancerNodePorts === old.allocateLoadBalancerNodePorts) delete spec.allocateLoadBalancerNodePorts;
+    if (spec.allocateLoadBalancerNodePorts === old.allocateLoadBalancerNodePorts)
+      delete spec.allocateLoadBalancerNodePorts;
     if (spec.loadBalancerClass === old.loadBalancerClass) delete spec.loadBalancerClass;
   }
 }
 
 function keepNodePorts(spec: ServiceSpecDraft, old: ServiceSpec): void {
   const keyOf = (port: ServicePort): string => `${port.protocol ?? "TCP"}/${port.port ?? 0}`;
-  const known = new Map((old.ports ?? []).flatMap((port) => (port.nodePort ? [[keyOf(port), port.nodePort] as const] : [])));
-  const asked = new Set((spec.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : [])));
+  const known = new Map(
+    (old.ports ?? []).flatMap((port) =>
+      port.nodePort ? [[keyOf(port), port.nodePort] as const] : [],
+    ),
+  );
+  const asked = new Set(
+    (spec.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : [])),
+  );
   for (const port of spec.ports ?? []) {
     const nodePort = known.get(keyOf(port));
     if (!port.nodePort && nodePort !== undefined && !asked.has(nodePort)) port.nodePort = nodePort;
@@ -119,12 +158,16 @@ function keepNodePorts(spec: ServiceSpecDraft, old: ServiceSpec): void {
 }
 
 function sameNodePorts(spec: ServiceSpec, old: ServiceSpec): boolean {
-  const portsOf = (one: ServiceSpec): ReadonlySet<number> => new Set((one.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : [])));
+  const portsOf = (one: ServiceSpec): ReadonlySet<number> =>
+    new Set((one.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : [])));
   const [mine, theirs] = [portsOf(spec), portsOf(old)];
   return mine.size === theirs.size && [...mine].every((port) => theirs.has(port));
 }
 
-function equalLists(left: readonly string[] | undefined, right: readonly string[] | undefined): boolean {
+function equalLists(
+  left: readonly string[] | undefined,
+  right: readonly string[] | undefined,
+): boolean {
   const [one, other] = [left ?? [], right ?? []];
   return one.length === other.length && one.every((value, index) => value === other[index]);
 }

@@ -28,29 +28,53 @@ interface World {
 let world: World;
 
 before(async () => {
-  const [serverCa, clientCa, frontCa, strangeCa] = await Promise.all(["server", "client", "front", "strange"].map((commonName) => createAuthority({ commonName })));
-  const leaf = (ca: KeyPair, commonName: string, organizations: readonly string[] = [], validDays = 365): Promise<KeyPair> =>
+  const [serverCa, clientCa, frontCa, strangeCa] = await Promise.all(
+    ["server", "client", "front", "strange"].map((commonName) => createAuthority({ commonName })),
+  );
+  const leaf = (
+    ca: KeyPair,
+    commonName: string,
+    organizations: readonly string[] = [],
+    validDays = 365,
+  ): Promise<KeyPair> =>
     issueCertificate(ca, { subject: { commonName, organizations }, usages: ["client"], validDays });
-  const serving = await issueCertificate(serverCa!, { subject: { commonName: "api" }, sans: { dns: ["localhost"] }, usages: ["server"] });
+  const serving = await issueCertificate(serverCa!, {
+    subject: { commonName: "api" },
+    sans: { dns: ["localhost"] },
+    usages: ["server"],
+  });
   const authentication: Authentication = createAuthentication({
     clock,
     store: createObjectStoreFake(),
     clientCa: clientCa!.certPem,
-    requestHeader: { ...defaultRequestHeaders, requestHeaderCa: frontCa!.certPem, allowedNames: ["system:auth-proxy"] },
+    requestHeader: {
+      ...defaultRequestHeaders,
+      requestHeaderCa: frontCa!.certPem,
+      allowedNames: ["system:auth-proxy"],
+    },
     staticTokens: [{ token: "secret", user: { name: "admin", groups: ["system:masters"] } }],
     apiAudiences: ["api"],
     bootstrapTokens: true,
     anonymous: true,
   });
-  const server = createSecureServer({ key: serving.keyPem, cert: serving.certPem, allowHTTP1: true, requestCert: true, rejectUnauthorized: false }, (request, response) => {
-    authentication.authenticate(request).then(
-      (user) => response.end(JSON.stringify(user)),
-      (error: { code?: number; message?: string }) => {
-        response.statusCode = error.code ?? 500;
-        response.end(JSON.stringify({ message: error.message }));
-      },
-    );
-  });
+  const server = createSecureServer(
+    {
+      key: serving.keyPem,
+      cert: serving.certPem,
+      allowHTTP1: true,
+      requestCert: true,
+      rejectUnauthorized: false,
+    },
+    (request, response) => {
+      authentication.authenticate(request).then(
+        (user) => response.end(JSON.stringify(user)),
+        (error: { code?: number; message?: string }) => {
+          response.statusCode = error.code ?? 500;
+          response.end(JSON.stringify({ message: error.message }));
+        },
+      );
+    },
+  );
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   world = {
@@ -75,7 +99,10 @@ interface Answer {
   readonly body: UserInfo & { readonly message?: string };
 }
 
-async function ask(identity?: KeyPair, headers: Readonly<Record<string, string | readonly string[]>> = {}): Promise<Answer> {
+async function ask(
+  identity?: KeyPair,
+  headers: Readonly<Record<string, string | readonly string[]>> = {},
+): Promise<Answer> {
   const request = httpsRequest({
     port: world.port,
     host: "127.0.0.1",
@@ -97,7 +124,10 @@ test("a client certificate names user and groups", async () => {
   assert.equal(status, 200);
   assert.equal(body.name, "system:node:n1");
   assert.deepEqual(body.groups, ["system:nodes", "ops", "system:authenticated"]);
-  assert.match(body.extra?.["authentication.kubernetes.io/credential-id"]?.[0] ?? "", /^X509SHA256=[0-9a-f]{64}$/);
+  assert.match(
+    body.extra?.["authentication.kubernetes.io/credential-id"]?.[0] ?? "",
+    /^X509SHA256=[0-9a-f]{64}$/,
+  );
 });
 
 test("the same holds over HTTP/2, where requests share a connection", async () => {
@@ -128,9 +158,19 @@ test("a certificate that has run out is refused on the connection's next request
 });
 
 test("a front proxy speaks for others, with each group on its own line", async () => {
-  const headers = { "X-Remote-User": "jane", "X-Remote-Uid": "7", "X-Remote-Group": ["dev, ops", "qa"], "X-Remote-Extra-Scopes": "view" };
+  const headers = {
+    "X-Remote-User": "jane",
+    "X-Remote-Uid": "7",
+    "X-Remote-Group": ["dev, ops", "qa"],
+    "X-Remote-Extra-Scopes": "view",
+  };
   const { body } = await ask(world.proxy, headers);
-  assert.deepEqual(body, { name: "jane", uid: "7", groups: ["dev, ops", "qa", "system:authenticated"], extra: { scopes: ["view"] } });
+  assert.deepEqual(body, {
+    name: "jane",
+    uid: "7",
+    groups: ["dev, ops", "qa", "system:authenticated"],
+    extra: { scopes: ["view"] },
+  });
 });
 
 test("nobody else's X-Remote headers count", async () => {
@@ -144,11 +184,17 @@ test("nobody else's X-Remote headers count", async () => {
 test("a bearer token identifies, also beside a certificate that does not", async () => {
   assert.equal((await ask(undefined, { authorization: "Bearer secret" })).body.name, "admin");
   assert.equal((await ask(world.stranger, { authorization: "bearer secret" })).body.name, "admin");
-  assert.deepEqual(await ask(undefined, { authorization: "Bearer nope" }), { status: 401, body: { message: "Unauthorized" } });
+  assert.deepEqual(await ask(undefined, { authorization: "Bearer nope" }), {
+    status: 401,
+    body: { message: "Unauthorized" },
+  });
 });
 
 test("no credentials make an anonymous request", async () => {
-  assert.deepEqual((await ask()).body, { name: "system:anonymous", groups: ["system:unauthenticated"] });
+  assert.deepEqual((await ask()).body, {
+    name: "system:anonymous",
+    groups: ["system:unauthenticated"],
+  });
 });
 
 test("a WebSocket may carry its token in the subprotocol list", async () => {
@@ -160,8 +206,21 @@ test("a WebSocket may carry its token in the subprotocol list", async () => {
     bootstrapTokens: false,
     anonymous: false,
   });
-  const rawHeaders = ["Upgrade", "websocket", "Sec-WebSocket-Protocol", `v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.${Buffer.from("secret").toString("base64url")}`];
-  const user = await authentication.authenticate({ rawHeaders, socket: {} } as unknown as Parameters<Authentication["authenticate"]>[0]);
+  const rawHeaders = [
+    "Upgrade",
+    "websocket",
+    "Sec-WebSocket-Protocol",
+    `v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.${Buffer.from("secret").toString("base64url")}`,
+  ];
+  const user = await authentication.authenticate({
+    rawHeaders,
+    socket: {},
+  } as unknown as Parameters<Authentication["authenticate"]>[0]);
   assert.equal(user.name, "admin");
-  await assert.rejects(authentication.authenticate({ rawHeaders: [], socket: {} } as unknown as Parameters<Authentication["authenticate"]>[0]), { message: "Unauthorized" });
+  await assert.rejects(
+    authentication.authenticate({ rawHeaders: [], socket: {} } as unknown as Parameters<
+      Authentication["authenticate"]
+    >[0]),
+    { message: "Unauthorized" },
+  );
 });

@@ -2,9 +2,16 @@ import type { UserInfo } from "@wherry/machinery";
 import type { Clock } from "@wherry/service-kit";
 import type { Authenticator } from "../chain.ts";
 import type { ObjectStore } from "../object-store.ts";
-import { createBearerTokenAuthenticator, createTokenUnion, type TokenAuthenticator } from "./bearer-token-authenticator.ts";
+import {
+  createBearerTokenAuthenticator,
+  createTokenUnion,
+  type TokenAuthenticator,
+} from "./bearer-token-authenticator.ts";
 import { createBootstrapTokenAuthenticator } from "./bootstrap-tokens.ts";
-import { createRequestHeaderAuthenticator, type RequestHeaderOptions } from "./request-header-authenticator.ts";
+import {
+  createRequestHeaderAuthenticator,
+  type RequestHeaderOptions,
+} from "./request-header-authenticator.ts";
 import { createServiceAccountAuthenticator } from "./service-account-authenticator.ts";
 import type { TokenIssuer } from "./service-account-tokens.ts";
 import { createStaticTokenAuthenticator, type StaticToken } from "./static-tokens.ts";
@@ -42,14 +49,25 @@ export interface Authentication {
  */
 export function createAuthentication(options: AuthenticationOptions): Authentication {
   const kinds: TokenAuthenticator[] = [];
-  if (options.staticTokens.length > 0) kinds.push(createStaticTokenAuthenticator(options.staticTokens));
-  if (options.issuer !== undefined) kinds.push(createServiceAccountAuthenticator({ issuer: options.issuer, store: options.store, clock: options.clock }));
-  if (options.bootstrapTokens) kinds.push(createBootstrapTokenAuthenticator(options.store, options.clock));
+  if (options.staticTokens.length > 0)
+    kinds.push(createStaticTokenAuthenticator(options.staticTokens));
+  if (options.issuer !== undefined)
+    kinds.push(
+      createServiceAccountAuthenticator({
+        issuer: options.issuer,
+        store: options.store,
+        clock: options.clock,
+      }),
+    );
+  if (options.bootstrapTokens)
+    kinds.push(createBootstrapTokenAuthenticator(options.store, options.clock));
   const tokens = createTokenUnion(kinds);
 
   const methods: Authenticator[] = [];
-  if (options.requestHeader !== undefined) methods.push(createRequestHeaderAuthenticator(options.requestHeader, options.clock));
-  if (options.clientCa !== undefined) methods.push(createX509Authenticator({ clientCa: options.clientCa, clock: options.clock }));
+  if (options.requestHeader !== undefined)
+    methods.push(createRequestHeaderAuthenticator(options.requestHeader, options.clock));
+  if (options.clientCa !== undefined)
+    methods.push(createX509Authenticator({ clientCa: options.clientCa, clock: options.clock }));
   methods.push(createBearerTokenAuthenticator(tokens, options.apiAudiences));
 
   return {
@@ -64,8 +82,13 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
           failure ??= error;
         }
       }
-      if (failure !== undefined) throw unauthorized(failure instanceof Error ? failure.message : "credentials were refused", failure);
-      if (!options.anonymous) throw unauthorized("no credentials were given and anonymous access is off");
+      if (failure !== undefined)
+        throw unauthorized(
+          failure instanceof Error ? failure.message : "credentials were refused",
+          failure,
+        );
+      if (!options.anonymous)
+        throw unauthorized("no credentials were given and anonymous access is off");
       return { name: anonymousUser, groups: [unauthenticatedGroup] };
     },
   };
@@ -73,6 +96,11 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
 
 /** Everybody who is somebody is in `system:authenticated`. */
 export function withAuthenticatedGroup(user: UserInfo): UserInfo {
-  if (user.name === anonymousUser || user.groups.includes(authenticatedGroup) || user.groups.includes(unauthenticatedGroup)) return user;
+  if (
+    user.name === anonymousUser ||
+    user.groups.includes(authenticatedGroup) ||
+    user.groups.includes(unauthenticatedGroup)
+  )
+    return user;
   return { ...user, groups: [...user.groups, authenticatedGroup] };
 }

@@ -1,5 +1,10 @@
 import { newForbidden, type ApiError, type UserInfo } from "@wherry/machinery";
-import type { AuthorizationAttributes, AuthorizationDecision, Authorizer, RequestInfo } from "../chain.ts";
+import type {
+  AuthorizationAttributes,
+  AuthorizationDecision,
+  Authorizer,
+  RequestInfo,
+} from "../chain.ts";
 import type { ObjectStore } from "../object-store.ts";
 import { componentGrants } from "./component-grants.ts";
 import { createNodeAuthorizer } from "./node-authorizer.ts";
@@ -11,7 +16,10 @@ import { mastersGroup, nodeFromUser } from "./well-known-users.ts";
 export interface Authorization extends Authorizer {
   authorize(attributes: AuthorizationAttributes): AuthorizationDecision;
   /** What a user may do in a namespace, as far as rules can say it (SelfSubjectRulesReview). */
-  rulesOf(user: UserInfo, namespace: string): { readonly grants: readonly Grant[]; readonly incomplete: boolean; readonly error?: string };
+  rulesOf(
+    user: UserInfo,
+    namespace: string,
+  ): { readonly grants: readonly Grant[]; readonly incomplete: boolean; readonly error?: string };
   /** The rules of a ClusterRole (`namespace` "") or a Role, aggregated ones included; undefined when there is no such role. */
   roleRules(namespace: string, name: string): readonly PolicyRule[] | undefined;
   close(): void;
@@ -36,7 +44,9 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
       const node = nodes.authorize(attributes);
       if (node.decision === "allow") return node;
       const role = rbac.authorize(attributes);
-      return role.decision === "allow" ? role : { decision: "noOpinion", reason: [node.reason, role.reason].filter(Boolean).join(", ") };
+      return role.decision === "allow"
+        ? role
+        : { decision: "noOpinion", reason: [node.reason, role.reason].filter(Boolean).join(", ") };
     },
     rulesOf(user, namespace) {
       const everything: Grant = {
@@ -47,9 +57,16 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
         ],
         reason: "",
       };
-      const grants = [...(user.groups.includes(mastersGroup) ? [everything] : []), ...rbac.grantsOf(user, namespace)];
+      const grants = [
+        ...(user.groups.includes(mastersGroup) ? [everything] : []),
+        ...rbac.grantsOf(user, namespace),
+      ];
       if (nodeFromUser(user) === undefined) return { grants, incomplete: false };
-      return { grants, incomplete: true, error: "node authorizer does not support user rule resolution" };
+      return {
+        grants,
+        incomplete: true,
+        error: "node authorizer does not support user rule resolution",
+      };
     },
     roleRules: (namespace, name) => rbac.roleRules(namespace, name),
     close() {
@@ -59,7 +76,10 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
   };
 }
 
-export function authorizationAttributes(user: UserInfo, info: RequestInfo): AuthorizationAttributes {
+export function authorizationAttributes(
+  user: UserInfo,
+  info: RequestInfo,
+): AuthorizationAttributes {
   const fieldSelector = info.query.get("fieldSelector");
   return {
     user,
@@ -79,10 +99,23 @@ export function authorizationAttributes(user: UserInfo, info: RequestInfo): Auth
 /** The refusal in upstream's words; `reason` is what the authorizers said, if anything. */
 export function forbidden(attributes: AuthorizationAttributes, reason: string): ApiError {
   const suffix = reason === "" ? "" : `: ${reason}`;
-  return newForbidden({ group: attributes.apiGroup, resource: attributes.resource }, attributes.name, `${refusalText(attributes)}${suffix}`);
+  return newForbidden(
+    { group: attributes.apiGroup, resource: attributes.resource },
+    attributes.name,
+    `${refusalText(attributes)}${suffix}`,
+  );
 }
 
-function refusalText({ user, verb, isResourceRequest, path, apiGroup, resource, subresource, namespace }: AuthorizationAttributes): string {
+function refusalText({
+  user,
+  verb,
+  isResourceRequest,
+  path,
+  apiGroup,
+  resource,
+  subresource,
+  namespace,
+}: AuthorizationAttributes): string {
   if (!isResourceRequest) return `User "${user.name}" cannot ${verb} path "${path}"`;
   const combined = subresource === "" ? resource : `${resource}/${subresource}`;
   const scope = namespace === "" ? "at the cluster scope" : `in the namespace "${namespace}"`;

@@ -12,13 +12,18 @@ export interface AuthenticatedToken {
 /** One kind of bearer token. */
 export interface TokenAuthenticator {
   /** undefined = not a token of this kind; throws for one of this kind that is not good. */
-  authenticateToken(token: string, audiences: readonly string[]): Promise<AuthenticatedToken | undefined>;
+  authenticateToken(
+    token: string,
+    audiences: readonly string[],
+  ): Promise<AuthenticatedToken | undefined>;
 }
 
 const webSocketTokenPrefix = "base64url.bearer.authorization.k8s.io.";
 
 /** Asks each kind in turn. The first that knows the token wins; the first complaint is thrown when none does. */
-export function createTokenUnion(authenticators: readonly TokenAuthenticator[]): TokenAuthenticator {
+export function createTokenUnion(
+  authenticators: readonly TokenAuthenticator[],
+): TokenAuthenticator {
   return {
     async authenticateToken(token, audiences) {
       let failure: unknown;
@@ -37,7 +42,10 @@ export function createTokenUnion(authenticators: readonly TokenAuthenticator[]):
 }
 
 /** `Authorization: Bearer …`, and for browsers' WebSockets, which cannot set headers, a token in the subprotocol list. */
-export function createBearerTokenAuthenticator(tokens: TokenAuthenticator, audiences: readonly string[]): Authenticator {
+export function createBearerTokenAuthenticator(
+  tokens: TokenAuthenticator,
+  audiences: readonly string[],
+): Authenticator {
   return {
     async authenticate(request) {
       const token = bearerToken(request) ?? webSocketToken(request);
@@ -58,13 +66,22 @@ function bearerToken(request: Parameters<Authenticator["authenticate"]>[0]): str
 
 function webSocketToken(request: Parameters<Authenticator["authenticate"]>[0]): string | undefined {
   if (headerValues(request, "upgrade")[0]?.toLowerCase() !== "websocket") return undefined;
-  const protocols = headerValues(request, "sec-websocket-protocol").flatMap((value) => value.split(",").map((part) => part.trim()));
-  const encoded = protocols.find((protocol) => protocol.startsWith(webSocketTokenPrefix))?.slice(webSocketTokenPrefix.length);
-  return encoded === undefined ? undefined : Buffer.from(encoded, "base64url").toString("utf8") || undefined;
+  const protocols = headerValues(request, "sec-websocket-protocol").flatMap((value) =>
+    value.split(",").map((part) => part.trim()),
+  );
+  const encoded = protocols
+    .find((protocol) => protocol.startsWith(webSocketTokenPrefix))
+    ?.slice(webSocketTokenPrefix.length);
+  return encoded === undefined
+    ? undefined
+    : Buffer.from(encoded, "base64url").toString("utf8") || undefined;
 }
 
 /** The subprotocol list without the token, for requests that are passed on; undefined when nothing is left of it. */
 export function withoutWebSocketToken(value: string): string | undefined {
-  const kept = value.split(",").map((part) => part.trim()).filter((part) => !part.startsWith(webSocketTokenPrefix));
+  const kept = value
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => !part.startsWith(webSocketTokenPrefix));
   return kept.length === 0 ? undefined : kept.join(", ");
 }

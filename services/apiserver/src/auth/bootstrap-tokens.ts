@@ -15,19 +15,45 @@ interface Secret extends KubeObject {
 }
 
 /** Tokens that join nodes (`id.secret`), each described by the Secret kube-system/bootstrap-token-<id>. */
-export function createBootstrapTokenAuthenticator(store: Pick<ObjectStore, "peek">, clock: Clock): TokenAuthenticator {
+export function createBootstrapTokenAuthenticator(
+  store: Pick<ObjectStore, "peek">,
+  clock: Clock,
+): TokenAuthenticator {
   return {
     async authenticateToken(token, audiences) {
       const [, id, secretPart] = tokenPattern.exec(token) ?? [];
       if (id === undefined || secretPart === undefined) return undefined;
-      const secret = store.peek<Secret>(resourceIds.secrets, "kube-system", `bootstrap-token-${id}`);
-      if (secret === undefined || secret.metadata.deletionTimestamp !== undefined || secret.type !== "bootstrap.kubernetes.io/token") return undefined;
-      const data = (key: string): string => Buffer.from(secret.data?.[key] ?? "", "base64").toString("utf8");
+      const secret = store.peek<Secret>(
+        resourceIds.secrets,
+        "kube-system",
+        `bootstrap-token-${id}`,
+      );
+      if (
+        secret === undefined ||
+        secret.metadata.deletionTimestamp !== undefined ||
+        secret.type !== "bootstrap.kubernetes.io/token"
+      )
+        return undefined;
+      const data = (key: string): string =>
+        Buffer.from(secret.data?.[key] ?? "", "base64").toString("utf8");
       if (data("token-id") !== id || !equal(data("token-secret"), secretPart)) return undefined;
-      if (expired(data("expiration"), clock.now()) || data("usage-bootstrap-authentication") !== "true") return undefined;
-      const groups = data("auth-extra-groups").split(",").map((group) => group.trim()).filter(Boolean);
+      if (
+        expired(data("expiration"), clock.now()) ||
+        data("usage-bootstrap-authentication") !== "true"
+      )
+        return undefined;
+      const groups = data("auth-extra-groups")
+        .split(",")
+        .map((group) => group.trim())
+        .filter(Boolean);
       if (!groups.every((group) => groupPattern.test(group))) return undefined;
-      return { user: { name: `${bootstrapUserPrefix}${id}`, groups: [...new Set([bootstrappersGroup, ...groups])] }, audiences };
+      return {
+        user: {
+          name: `${bootstrapUserPrefix}${id}`,
+          groups: [...new Set([bootstrappersGroup, ...groups])],
+        },
+        audiences,
+      };
     },
   };
 }

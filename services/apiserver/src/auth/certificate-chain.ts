@@ -18,7 +18,8 @@ const peers = new WeakMap<object, PeerCertificate | null>();
 
 /** The certificate that the other side of the request's TLS connection has shown, read once per connection. */
 export function peerCertificate(request: HttpRequest): PeerCertificate | undefined {
-  const connection = "stream" in request ? (request.stream.session ?? request.socket) : request.socket;
+  const connection =
+    "stream" in request ? (request.stream.session ?? request.socket) : request.socket;
   const known = peers.get(connection);
   if (known !== undefined) return known ?? undefined;
   const found = readPeer(request.socket as Partial<TLSSocket>);
@@ -30,20 +31,28 @@ function readPeer(socket: Partial<TLSSocket>): PeerCertificate | undefined {
   const leaf = socket.getPeerX509Certificate?.();
   if (leaf === undefined) return undefined;
   const intermediates: X509Certificate[] = [];
-  for (let issuer = leaf.issuerCertificate; issuer !== undefined && intermediates.length < chainMax; issuer = issuer.issuerCertificate) {
+  for (
+    let issuer = leaf.issuerCertificate;
+    issuer !== undefined && intermediates.length < chainMax;
+    issuer = issuer.issuerCertificate
+  ) {
     if (intermediates.at(-1)?.fingerprint256 === issuer.fingerprint256) break;
     intermediates.push(issuer);
   }
   return { leaf, intermediates };
 }
 
-export type ChainVerdict = { readonly kind: "trusted" } | { readonly kind: "refused"; readonly reason: string };
+export type ChainVerdict =
+  | { readonly kind: "trusted" }
+  | { readonly kind: "refused"; readonly reason: string };
 
 /**
  * Decides whether a client's certificate leads to one of `authorities`, whatever TLS thought of it: several authorities with different meaning (clients, the
  * front proxy) may stand behind one listener. Signatures are checked once per certificate and authority set; validity in time at every call.
  */
-export function createChainVerifier(authorities: readonly X509Certificate[]): (peer: PeerCertificate, now: number) => ChainVerdict {
+export function createChainVerifier(
+  authorities: readonly X509Certificate[],
+): (peer: PeerCertificate, now: number) => ChainVerdict {
   const chains = new WeakMap<X509Certificate, readonly X509Certificate[] | string>();
   return (peer, now) => {
     let chain = chains.get(peer.leaf);
@@ -61,7 +70,10 @@ export function createChainVerifier(authorities: readonly X509Certificate[]): (p
   };
 }
 
-function buildChain(peer: PeerCertificate, authorities: readonly X509Certificate[]): readonly X509Certificate[] | string {
+function buildChain(
+  peer: PeerCertificate,
+  authorities: readonly X509Certificate[],
+): readonly X509Certificate[] | string {
   const usages = peer.leaf.keyUsage as readonly string[] | undefined;
   if (usages !== undefined && !usages.includes(clientAuth) && !usages.includes(anyUsage)) {
     return "x509: certificate specifies an incompatible key usage";
@@ -72,7 +84,9 @@ function buildChain(peer: PeerCertificate, authorities: readonly X509Certificate
     const current = chain.at(-1)!;
     const authority = authorities.find((certificate) => issued(certificate, current));
     if (authority !== undefined) return [...chain, authority];
-    const index = candidates.findIndex((certificate) => certificate.ca && issued(certificate, current));
+    const index = candidates.findIndex(
+      (certificate) => certificate.ca && issued(certificate, current),
+    );
     if (index < 0) break;
     chain.push(...candidates.splice(index, 1));
   }
@@ -91,8 +105,13 @@ export function parseCertificates(pem: string): readonly X509Certificate[] {
 }
 
 /** CN and O of the subject; the last CN counts, as in Go's pkix.Name. */
-export function subjectOf(certificate: X509Certificate): { readonly commonName: string; readonly organizations: readonly string[] } {
-  const subject = certificate.toLegacyObject().subject as unknown as Readonly<Record<string, string | readonly string[] | undefined>>;
+export function subjectOf(certificate: X509Certificate): {
+  readonly commonName: string;
+  readonly organizations: readonly string[];
+} {
+  const subject = certificate.toLegacyObject().subject as unknown as Readonly<
+    Record<string, string | readonly string[] | undefined>
+  >;
   return { commonName: listOf(subject["CN"]).at(-1) ?? "", organizations: listOf(subject["O"]) };
 }
 

@@ -3,7 +3,13 @@ import type { ObjectChange, ObjectStore } from "../object-store.ts";
 import { resourceIds } from "./resource-ids.ts";
 
 /** What a pod's node may read because the pod needs it. */
-export type ReferenceKind = "secrets" | "configmaps" | "persistentvolumeclaims" | "serviceaccounts" | "pods" | "resourceclaims";
+export type ReferenceKind =
+  | "secrets"
+  | "configmaps"
+  | "persistentvolumeclaims"
+  | "serviceaccounts"
+  | "pods"
+  | "resourceclaims";
 
 export interface NodeReferences {
   /** True if a pod of `node` refers to the object. */
@@ -16,7 +22,9 @@ interface Named {
 }
 
 interface Container {
-  readonly env?: readonly { readonly valueFrom?: { readonly secretKeyRef?: Named; readonly configMapKeyRef?: Named } }[];
+  readonly env?: readonly {
+    readonly valueFrom?: { readonly secretKeyRef?: Named; readonly configMapKeyRef?: Named };
+  }[];
   readonly envFrom?: readonly { readonly secretRef?: Named; readonly configMapRef?: Named }[];
 }
 
@@ -31,9 +39,14 @@ interface Pod extends KubeObject {
     readonly initContainers?: readonly Container[];
     readonly ephemeralContainers?: readonly Container[];
     readonly volumes?: readonly ({ readonly name?: string } & Source)[];
-    readonly resourceClaims?: readonly { readonly name?: string; readonly resourceClaimName?: string }[];
+    readonly resourceClaims?: readonly {
+      readonly name?: string;
+      readonly resourceClaimName?: string;
+    }[];
   };
-  readonly status?: { readonly resourceClaimStatuses?: readonly { readonly resourceClaimName?: string }[] };
+  readonly status?: {
+    readonly resourceClaimStatuses?: readonly { readonly resourceClaimName?: string }[];
+  };
 }
 
 /**
@@ -90,7 +103,11 @@ export function podReferences(pod: Pod): ReadonlySet<string> {
   const spec = pod.spec ?? {};
   add("serviceaccounts", spec.serviceAccountName);
   for (const secret of spec.imagePullSecrets ?? []) add("secrets", secret.name);
-  for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? []), ...(spec.ephemeralContainers ?? [])]) {
+  for (const container of [
+    ...(spec.containers ?? []),
+    ...(spec.initContainers ?? []),
+    ...(spec.ephemeralContainers ?? []),
+  ]) {
     for (const { valueFrom } of container.env ?? []) {
       add("secrets", valueFrom?.secretKeyRef?.name);
       add("configmaps", valueFrom?.configMapKeyRef?.name);
@@ -102,11 +119,16 @@ export function podReferences(pod: Pod): ReadonlySet<string> {
   }
   for (const volume of spec.volumes ?? []) addVolume(volume, pod.metadata.name ?? "", add);
   for (const claim of spec.resourceClaims ?? []) add("resourceclaims", claim.resourceClaimName);
-  for (const claim of pod.status?.resourceClaimStatuses ?? []) add("resourceclaims", claim.resourceClaimName);
+  for (const claim of pod.status?.resourceClaimStatuses ?? [])
+    add("resourceclaims", claim.resourceClaimName);
   return keys;
 }
 
-function addVolume(volume: Source, podName: string, add: (kind: ReferenceKind, name: unknown) => void): void {
+function addVolume(
+  volume: Source,
+  podName: string,
+  add: (kind: ReferenceKind, name: unknown) => void,
+): void {
   for (const [kind, value] of Object.entries(volume)) {
     if (typeof value !== "object" || value === null) continue;
     const source = value as Source;

@@ -1,6 +1,12 @@
 import { newAlreadyExists, newConflict, newNotFound, type KubeObject } from "@wherry/machinery";
 import type { Draft } from "@wherry/schema";
-import type { ObjectChange, ObjectStore, Preconditions, ResourceId, UpdateOptions } from "../object-store.ts";
+import type {
+  ObjectChange,
+  ObjectStore,
+  Preconditions,
+  ResourceId,
+  UpdateOptions,
+} from "../object-store.ts";
 
 /** An `ObjectStore` over a map, for unit tests of what stands on it. Changes are delivered at once; lost races are provoked by `beforeWrite`. */
 export interface ObjectStoreFake extends ObjectStore {
@@ -18,7 +24,8 @@ export function createObjectStoreFake(): ObjectStoreFake {
   let revision = 0;
 
   const kindOf = ({ group, resource }: ResourceId): string => `${resource}.${group}`;
-  const keyOf = (resource: ResourceId, namespace: string, name: string): string => `${kindOf(resource)}/${namespace}/${name}`;
+  const keyOf = (resource: ResourceId, namespace: string, name: string): string =>
+    `${kindOf(resource)}/${namespace}/${name}`;
   const emit = (resource: ResourceId, change: ObjectChange): void => {
     for (const handler of handlers.get(kindOf(resource)) ?? []) handler(change);
   };
@@ -26,9 +33,17 @@ export function createObjectStoreFake(): ObjectStoreFake {
     revision += 1;
     const key = keyOf(resource, object.metadata.namespace ?? "", object.metadata.name ?? "");
     const previous = objects.get(key);
-    const stored: KubeObject = structuredClone({ ...object, metadata: { uid: `uid-${revision}`, ...object.metadata, resourceVersion: String(revision) } });
+    const stored: KubeObject = structuredClone({
+      ...object,
+      metadata: { uid: `uid-${revision}`, ...object.metadata, resourceVersion: String(revision) },
+    });
     objects.set(key, stored);
-    emit(resource, previous === undefined ? { type: "added", object: stored, revision } : { type: "modified", object: stored, previous, revision });
+    emit(
+      resource,
+      previous === undefined
+        ? { type: "added", object: stored, revision }
+        : { type: "modified", object: stored, previous, revision },
+    );
     return stored;
   };
   const find = (resource: ResourceId, namespace: string, name: string): KubeObject => {
@@ -37,10 +52,23 @@ export function createObjectStoreFake(): ObjectStoreFake {
     return found;
   };
   const all = (resource: ResourceId, namespace?: string): readonly KubeObject[] =>
-    [...objects].filter(([key, { metadata }]) => key.startsWith(`${kindOf(resource)}/`) && (namespace === undefined || metadata.namespace === namespace)).map(([, object]) => object);
-  const check = (resource: ResourceId, { metadata }: KubeObject, preconditions: Preconditions | undefined): void => {
+    [...objects]
+      .filter(
+        ([key, { metadata }]) =>
+          key.startsWith(`${kindOf(resource)}/`) &&
+          (namespace === undefined || metadata.namespace === namespace),
+      )
+      .map(([, object]) => object);
+  const check = (
+    resource: ResourceId,
+    { metadata }: KubeObject,
+    preconditions: Preconditions | undefined,
+  ): void => {
     const { uid, resourceVersion } = preconditions ?? {};
-    if ((uid !== undefined && uid !== metadata.uid) || (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion)) {
+    if (
+      (uid !== undefined && uid !== metadata.uid) ||
+      (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion)
+    ) {
       throw newConflict(resource, metadata.name ?? "");
     }
   };
@@ -48,11 +76,17 @@ export function createObjectStoreFake(): ObjectStoreFake {
   const fake: ObjectStoreFake = {
     beforeWrite: undefined,
     put: write,
-    get: async <T extends KubeObject>(resource: ResourceId, namespace: string, name: string) => find(resource, namespace, name) as T,
-    list: async <T extends KubeObject>(resource: ResourceId, namespace?: string) => all(resource, namespace) as readonly T[],
-    peek: ((resource, namespace, name) => objects.get(keyOf(resource, namespace, name))) as ObjectStore["peek"],
+    get: async <T extends KubeObject>(resource: ResourceId, namespace: string, name: string) =>
+      find(resource, namespace, name) as T,
+    list: async <T extends KubeObject>(resource: ResourceId, namespace?: string) =>
+      all(resource, namespace) as readonly T[],
+    peek: ((resource, namespace, name) =>
+      objects.get(keyOf(resource, namespace, name))) as ObjectStore["peek"],
     peekAll: ((resource, namespace) => all(resource, namespace)) as ObjectStore["peekAll"],
-    subscribe: <T extends KubeObject>(resource: ResourceId, handler: (change: ObjectChange<T>) => void) => {
+    subscribe: <T extends KubeObject>(
+      resource: ResourceId,
+      handler: (change: ObjectChange<T>) => void,
+    ) => {
       const typed = handler as Handler;
       for (const object of all(resource)) typed({ type: "added", object, revision });
       const known = handlers.get(kindOf(resource)) ?? new Set();
@@ -79,11 +113,17 @@ export function createObjectStoreFake(): ObjectStoreFake {
         fake.beforeWrite = undefined;
         before?.();
         if (find(resource, namespace, name) !== current) continue;
-        if (next === undefined || JSON.stringify(next) === JSON.stringify(current)) return current as T;
+        if (next === undefined || JSON.stringify(next) === JSON.stringify(current))
+          return current as T;
         return (options?.dryRun === true ? next : write(resource, next)) as T;
       }
     },
-    delete: async <T extends KubeObject>(resource: ResourceId, namespace: string, name: string, options?: { readonly preconditions?: Preconditions; readonly dryRun?: boolean }) => {
+    delete: async <T extends KubeObject>(
+      resource: ResourceId,
+      namespace: string,
+      name: string,
+      options?: { readonly preconditions?: Preconditions; readonly dryRun?: boolean },
+    ) => {
       const object = find(resource, namespace, name);
       check(resource, object, options?.preconditions);
       if (options?.dryRun === true) return object as T;

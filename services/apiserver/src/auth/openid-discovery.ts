@@ -26,7 +26,15 @@ export function createOpenIdDocuments(options: OpenIdOptions): readonly StaticDo
     id_token_signing_alg_values_supported: [...new Set(unique.map((key) => key.algorithm))].sort(),
   };
   return [
-    { path: "/.well-known/openid-configuration", contentType: "application/json", body: Buffer.from(JSON.stringify(configuration)) },
-    { path: "/openid/v1/jwks", contentType: "application/jwk-set+json", body: Buffer.from(JSON.stringify({ keys: unique.map(jsonWebKey) })) },
+    {
+      path: "/.well-known/openid-configuration",
+      contentType: "application/json",
+      body: Buffer.from(JSON.stringify(configuration)),
+    },
+    {
+      path: "/openid/v1/jwks",
+      contentType: "application/jwk-set+json",
+      body: Buffer.from(JSON.stringify({ keys: unique.map(jsonWebKey) })),
+    },
   ];
 }

@@ -1,4 +1,9 @@
-import { labelSelectorFrom, type KubeObject, type LabelSelector, type UserInfo } from "@wherry/machinery";
+import {
+  labelSelectorFrom,
+  type KubeObject,
+  type LabelSelector,
+  type UserInfo,
+} from "@wherry/machinery";
 import type { AuthorizationAttributes, AuthorizationDecision } from "../chain.ts";
 import type { ObjectStore } from "../object-store.ts";
 import { ruleAllows, type PolicyRule } from "./policy-rule.ts";
@@ -59,12 +64,20 @@ interface Compiled {
  * Role-based access from the stored Roles and bindings. They are compiled into grants per subject when one of them has changed and a
  * request asks; a request then costs a look-up per group of its user.
  */
-export function createRbacAuthorizer(store: Pick<ObjectStore, "peekAll" | "subscribe">, builtIn: readonly BuiltInGrant[] = []): RbacAuthorizer {
+export function createRbacAuthorizer(
+  store: Pick<ObjectStore, "peekAll" | "subscribe">,
+  builtIn: readonly BuiltInGrant[] = [],
+): RbacAuthorizer {
   let compiled: Compiled | undefined;
   const forget = (): void => {
     compiled = undefined;
   };
-  const watched = [resourceIds.clusterRoles, resourceIds.clusterRoleBindings, resourceIds.roles, resourceIds.roleBindings];
+  const watched = [
+    resourceIds.clusterRoles,
+    resourceIds.clusterRoleBindings,
+    resourceIds.roles,
+    resourceIds.roleBindings,
+  ];
   const ends = watched.map((resource) => store.subscribe(resource, forget));
 
   const current = (): Compiled => (compiled ??= compile(store, builtIn));
@@ -79,8 +92,12 @@ export function createRbacAuthorizer(store: Pick<ObjectStore, "peekAll" | "subsc
     grantsOf,
     roleRules: (namespace, name) => current().rules.get(`${namespace}/${name}`),
     authorize(attributes) {
-      const grant = grantsOf(attributes.user, attributes.namespace).find((candidate) => candidate.rules.some((rule) => ruleAllows(rule, attributes)));
-      return grant === undefined ? { decision: "noOpinion", reason: "" } : { decision: "allow", reason: grant.reason };
+      const grant = grantsOf(attributes.user, attributes.namespace).find((candidate) =>
+        candidate.rules.some((rule) => ruleAllows(rule, attributes)),
+      );
+      return grant === undefined
+        ? { decision: "noOpinion", reason: "" }
+        : { decision: "allow", reason: grant.reason };
     },
     close() {
       for (const end of ends) end();
@@ -91,14 +108,26 @@ export function createRbacAuthorizer(store: Pick<ObjectStore, "peekAll" | "subsc
 function compile(store: Pick<ObjectStore, "peekAll">, builtIn: readonly BuiltInGrant[]): Compiled {
   const clusterRoles = store.peekAll<Role>(resourceIds.clusterRoles);
   const rulesByName = new Map<string, readonly PolicyRule[]>();
-  for (const role of clusterRoles) rulesByName.set(`/${role.metadata.name}`, rulesOf(role, clusterRoles));
-  for (const role of store.peekAll<Role>(resourceIds.roles)) rulesByName.set(`${role.metadata.namespace}/${role.metadata.name}`, role.rules ?? []);
+  for (const role of clusterRoles)
+    rulesByName.set(`/${role.metadata.name}`, rulesOf(role, clusterRoles));
+  for (const role of store.peekAll<Role>(resourceIds.roles))
+    rulesByName.set(`${role.metadata.namespace}/${role.metadata.name}`, role.rules ?? []);
   const grants = new Map<string, Grant[]>();
 
-  const add = (subject: Subject, bindingNamespace: string, rules: readonly PolicyRule[], binding: string, roleRef: RoleRef): void => {
+  const add = (
+    subject: Subject,
+    bindingNamespace: string,
+    rules: readonly PolicyRule[],
+    binding: string,
+    roleRef: RoleRef,
+  ): void => {
     const key = subjectKey(subject, bindingNamespace);
     if (key === undefined) return;
-    const grant = { namespace: bindingNamespace, rules, reason: `RBAC: allowed by ${binding} of ${roleRef.kind} "${roleRef.name}" to ${describe(subject, bindingNamespace)}` };
+    const grant = {
+      namespace: bindingNamespace,
+      rules,
+      reason: `RBAC: allowed by ${binding} of ${roleRef.kind} "${roleRef.name}" to ${describe(subject, bindingNamespace)}`,
+    };
     const known = grants.get(key);
     if (known === undefined) grants.set(key, [grant]);
     else known.push(grant);
@@ -106,32 +135,54 @@ function compile(store: Pick<ObjectStore, "peekAll">, builtIn: readonly BuiltInG
 
   for (const binding of store.peekAll<Binding>(resourceIds.clusterRoleBindings)) {
     const rules = rulesByName.get(`/${binding.roleRef.name}`) ?? [];
-    for (const subject of binding.subjects ?? []) add(subject, "", rules, `ClusterRoleBinding "${binding.metadata.name}"`, binding.roleRef);
+    for (const subject of binding.subjects ?? [])
+      add(subject, "", rules, `ClusterRoleBinding "${binding.metadata.name}"`, binding.roleRef);
   }
   for (const binding of store.peekAll<Binding>(resourceIds.roleBindings)) {
     const namespace = binding.metadata.namespace ?? "";
-    const rules = rulesByName.get(`${binding.roleRef.kind === "ClusterRole" ? "" : namespace}/${binding.roleRef.name}`);
+    const rules = rulesByName.get(
+      `${binding.roleRef.kind === "ClusterRole" ? "" : namespace}/${binding.roleRef.name}`,
+    );
     for (const subject of binding.subjects ?? []) {
-      add(subject, namespace, rules ?? [], `RoleBinding "${binding.metadata.name}/${namespace}"`, binding.roleRef);
+      add(
+        subject,
+        namespace,
+        rules ?? [],
+        `RoleBinding "${binding.metadata.name}/${namespace}"`,
+        binding.roleRef,
+      );
     }
   }
   for (const { subject, clusterRole } of builtIn) {
     for (const { metadata } of clusterRoles) {
       const name = metadata.name ?? "";
-      const matches = clusterRole.endsWith("*") ? name.startsWith(clusterRole.slice(0, -1)) : name === clusterRole;
-      if (matches) add(subject, "", rulesByName.get(`/${name}`) ?? [], "built-in binding", { kind: "ClusterRole", name });
+      const matches = clusterRole.endsWith("*")
+        ? name.startsWith(clusterRole.slice(0, -1))
+        : name === clusterRole;
+      if (matches)
+        add(subject, "", rulesByName.get(`/${name}`) ?? [], "built-in binding", {
+          kind: "ClusterRole",
+          name,
+        });
     }
   }
   return { grants, rules: rulesByName };
 }
 
 /** An aggregated role has the rules of all roles that its selectors choose, beside those that are stored in it. */
-function rulesOf(role: Role, clusterRoles: readonly Role[], visited: ReadonlySet<Role> = new Set()): readonly PolicyRule[] {
+function rulesOf(
+  role: Role,
+  clusterRoles: readonly Role[],
+  visited: ReadonlySet<Role> = new Set(),
+): readonly PolicyRule[] {
   const stored = role.rules ?? [];
   const selectors = role.aggregationRule?.clusterRoleSelectors?.map(labelSelectorFrom) ?? [];
   if (selectors.length === 0 || visited.has(role)) return stored;
   const seen = new Set([...visited, role]);
-  const chosen = clusterRoles.filter((other) => other !== role && selectors.some((selector) => selector.matches(other.metadata.labels ?? {})));
+  const chosen = clusterRoles.filter(
+    (other) =>
+      other !== role && selectors.some((selector) => selector.matches(other.metadata.labels ?? {})),
+  );
   return [...stored, ...chosen.flatMap((other) => rulesOf(other, clusterRoles, seen))];
 }
 
@@ -143,7 +194,9 @@ function subjectKey(subject: Subject, bindingNamespace: string): string | undefi
       return `Group:${subject.name}`;
     case "ServiceAccount": {
       const namespace = subject.namespace || bindingNamespace;
-      return namespace === "" ? undefined : `User:${serviceAccountUserName({ namespace, name: subject.name })}`;
+      return namespace === ""
+        ? undefined
+        : `User:${serviceAccountUserName({ namespace, name: subject.name })}`;
     }
     default:
       return undefined;

@@ -1,6 +1,11 @@
 import type { Clock } from "@wherry/service-kit";
 import type { Authenticator } from "../chain.ts";
-import { createChainVerifier, parseCertificates, peerCertificate, subjectOf } from "./certificate-chain.ts";
+import {
+  createChainVerifier,
+  parseCertificates,
+  peerCertificate,
+  subjectOf,
+} from "./certificate-chain.ts";
 import { headersWithPrefix, headerValues } from "./request-headers.ts";
 import { unauthorized } from "./unauthorized.ts";
 
@@ -27,7 +32,10 @@ export const defaultRequestHeaders = {
  * Identity told by a front proxy in headers. They count only when the connection's own certificate comes from the request-header CA; on any other
  * connection the headers are nothing but text.
  */
-export function createRequestHeaderAuthenticator(options: RequestHeaderOptions, clock: Clock): Authenticator {
+export function createRequestHeaderAuthenticator(
+  options: RequestHeaderOptions,
+  clock: Clock,
+): Authenticator {
   const verify = createChainVerifier(parseCertificates(options.requestHeaderCa));
   return {
     async authenticate(request) {
@@ -39,16 +47,25 @@ export function createRequestHeaderAuthenticator(options: RequestHeaderOptions, 
       if (options.allowedNames.length > 0 && !options.allowedNames.includes(commonName)) {
         throw unauthorized(`x509: subject with cn=${commonName} is not in the allowed list`);
       }
-      const first = (names: readonly string[]): string => names.flatMap((name) => headerValues(request, name).map((value) => value.trim())).find(Boolean) ?? "";
+      const first = (names: readonly string[]): string =>
+        names
+          .flatMap((name) => headerValues(request, name).map((value) => value.trim()))
+          .find(Boolean) ?? "";
       const name = first(options.usernameHeaders);
       if (name === "") return undefined;
       const uid = first(options.uidHeaders);
       const groups = options.groupHeaders.flatMap((header) => headerValues(request, header));
       const extra: Record<string, string[]> = {};
       for (const prefix of options.extraHeaderPrefixes) {
-        for (const [key, values] of headersWithPrefix(request, prefix)) extra[key] = [...(extra[key] ?? []), ...values];
+        for (const [key, values] of headersWithPrefix(request, prefix))
+          extra[key] = [...(extra[key] ?? []), ...values];
       }
-      return { name, groups, ...(uid === "" ? {} : { uid }), ...(Object.keys(extra).length === 0 ? {} : { extra }) };
+      return {
+        name,
+        groups,
+        ...(uid === "" ? {} : { uid }),
+        ...(Object.keys(extra).length === 0 ? {} : { extra }),
+      };
     },
   };
 }

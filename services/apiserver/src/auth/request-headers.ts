@@ -4,7 +4,10 @@ import type { HttpRequest } from "@wherry/service-kit";
  * The values of a header, one per line as sent. `request.headers` joins repeated lines with commas, which cannot be undone for values such as
  * group names ("Acme, Inc"). Works for HTTP/1.1 and HTTP/2.
  */
-export function headerValues(request: Pick<HttpRequest, "rawHeaders">, name: string): readonly string[] {
+export function headerValues(
+  request: Pick<HttpRequest, "rawHeaders">,
+  name: string,
+): readonly string[] {
   const wanted = name.toLowerCase();
   const values: string[] = [];
   for (const [header, value] of headerLines(request)) {
@@ -14,7 +17,10 @@ export function headerValues(request: Pick<HttpRequest, "rawHeaders">, name: str
 }
 
 /** Values of all headers that begin with `prefix`, keyed by the rest of the name in lower case with percent escapes undone. */
-export function headersWithPrefix(request: Pick<HttpRequest, "rawHeaders">, prefix: string): ReadonlyMap<string, readonly string[]> {
+export function headersWithPrefix(
+  request: Pick<HttpRequest, "rawHeaders">,
+  prefix: string,
+): ReadonlyMap<string, readonly string[]> {
   const wanted = prefix.toLowerCase();
   const found = new Map<string, string[]>();
   for (const [header, value] of headerLines(request)) {
@@ -27,7 +33,9 @@ export function headersWithPrefix(request: Pick<HttpRequest, "rawHeaders">, pref
   return found;
 }
 
-function* headerLines(request: Pick<HttpRequest, "rawHeaders">): Generator<readonly [name: string, value: string]> {
+function* headerLines(
+  request: Pick<HttpRequest, "rawHeaders">,
+): Generator<readonly [name: string, value: string]> {
   for (let index = 0; index + 1 < request.rawHeaders.length; index += 2) {
     yield [request.rawHeaders[index]!.toLowerCase(), request.rawHeaders[index + 1]!];
   }

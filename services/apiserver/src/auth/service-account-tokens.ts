@@ -1,6 +1,11 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Clock } from "@wherry/service-kit";
-import { signBytes, verifyBytes, type SigningKey, type VerificationKey } from "./service-account-keys.ts";
+import {
+  signBytes,
+  verifyBytes,
+  type SigningKey,
+  type VerificationKey,
+} from "./service-account-keys.ts";
 import { serviceAccountUserName } from "./well-known-users.ts";
 
 export interface ObjectIdentity {
@@ -64,10 +69,13 @@ const tokenLengthMax = 16 * 1024;
 
 /** Issues and checks the JWTs of service accounts. Whether the objects that a token is bound to still live is asked elsewhere, at every request. */
 export function createTokenIssuer(options: TokenIssuerOptions): TokenIssuer {
-  const keys = new Map([options.signingKey.publicKey, ...options.verificationKeys].map((key) => [key.id, key]));
+  const keys = new Map(
+    [options.signingKey.publicKey, ...options.verificationKeys].map((key) => [key.id, key]),
+  );
   const verified = new Map<string, ServiceAccountClaims>();
   const issuer = options.issuers[0];
-  if (issuer === undefined) throw new TypeError("service-account-issuer: at least one issuer is needed");
+  if (issuer === undefined)
+    throw new TypeError("service-account-issuer: at least one issuer is needed");
 
   return {
     issue({ account, audiences, expirationSeconds }) {
@@ -80,7 +88,10 @@ export function createTokenIssuer(options: TokenIssuerOptions): TokenIssuer {
         jti: randomUUID(),
         "kubernetes.io": account,
         nbf: now,
-        sub: serviceAccountUserName({ namespace: account.namespace, name: account.serviceaccount.name }),
+        sub: serviceAccountUserName({
+          namespace: account.namespace,
+          name: account.serviceaccount.name,
+        }),
       };
       const head = encode({ alg: options.signingKey.algorithm, kid: options.signingKey.id });
       const signed = `${head}.${encode(claims)}`;
@@ -108,11 +119,16 @@ export function createTokenIssuer(options: TokenIssuerOptions): TokenIssuer {
   };
 }
 
-function verifySignature(token: string, issuers: readonly string[], keys: ReadonlyMap<string, VerificationKey>): ServiceAccountClaims | undefined {
+function verifySignature(
+  token: string,
+  issuers: readonly string[],
+  keys: ReadonlyMap<string, VerificationKey>,
+): ServiceAccountClaims | undefined {
   const [head = "", body = "", signature = "", rest] = token.split(".");
   if (rest !== undefined || signature === "") return undefined;
   const claims = decode(body);
-  if (claims === undefined || typeof claims["iss"] !== "string" || !issuers.includes(claims["iss"])) return undefined;
+  if (claims === undefined || typeof claims["iss"] !== "string" || !issuers.includes(claims["iss"]))
+    return undefined;
   const header = decode(head) ?? {};
   const named = typeof header["kid"] === "string" ? keys.get(header["kid"]) : undefined;
   const signed = Buffer.from(`${head}.${body}`);
@@ -127,7 +143,12 @@ function verifySignature(token: string, issuers: readonly string[], keys: Readon
 function claimsOf(claims: Readonly<Record<string, unknown>>): ServiceAccountClaims {
   const account = claims["kubernetes.io"];
   const complete =
-    typeof claims["sub"] === "string" && typeof claims["exp"] === "number" && typeof account === "object" && account !== null && "serviceaccount" in account && "namespace" in account;
+    typeof claims["sub"] === "string" &&
+    typeof claims["exp"] === "number" &&
+    typeof account === "object" &&
+    account !== null &&
+    "serviceaccount" in account &&
+    "namespace" in account;
   if (!complete) throw new TokenRefused("token lacks the claims of a service account");
   const aud = claims["aud"];
   const result = {
@@ -136,7 +157,10 @@ function claimsOf(claims: Readonly<Record<string, unknown>>): ServiceAccountClai
     nbf: typeof claims["nbf"] === "number" ? claims["nbf"] : 0,
     jti: typeof claims["jti"] === "string" ? claims["jti"] : "",
   } as unknown as ServiceAccountClaims;
-  const expected = serviceAccountUserName({ namespace: result["kubernetes.io"].namespace, name: result["kubernetes.io"].serviceaccount.name });
+  const expected = serviceAccountUserName({
+    namespace: result["kubernetes.io"].namespace,
+    name: result["kubernetes.io"].serviceaccount.name,
+  });
   if (result.sub !== expected) throw new TokenRefused("token's subject and service account differ");
   return result;
 }
@@ -148,7 +172,9 @@ function encode(value: object): string {
 function decode(part: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(part, "base64url").toString("utf8"));
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
   } catch {
     return undefined;
   }

@@ -29,11 +29,20 @@ export function parseTokenFile(text: string, file: string): readonly StaticToken
     if (line.trim() === "" || line.startsWith("#")) continue;
     const [token = "", name = "", uid = "", groups = ""] = splitRecord(line.trim());
     if (token === "" || name === "") {
-      throw new TypeError(`${file}:${index + 1}: a token line needs at least token, user name and user id, separated by commas`);
+      throw new TypeError(
+        `${file}:${index + 1}: a token line needs at least token, user name and user id, separated by commas`,
+      );
     }
     tokens.push({
       token,
-      user: { name, ...(uid === "" ? {} : { uid }), groups: groups.split(",").map((group) => group.trim()).filter(Boolean) },
+      user: {
+        name,
+        ...(uid === "" ? {} : { uid }),
+        groups: groups
+          .split(",")
+          .map((group) => group.trim())
+          .filter(Boolean),
+      },
     });
   }
   return tokens;

@@ -30,11 +30,20 @@ export function serviceAccountFromUserName(user: string): ServiceAccountName | u
   if (!user.startsWith(serviceAccountUserPrefix)) return undefined;
   const parts = user.slice(serviceAccountUserPrefix.length).split(":");
   const [namespace, name] = parts;
-  return parts.length === 2 && namespace !== undefined && name !== undefined && namespace !== "" && name !== "" ? { namespace, name } : undefined;
+  return parts.length === 2 &&
+    namespace !== undefined &&
+    name !== undefined &&
+    namespace !== "" &&
+    name !== ""
+    ? { namespace, name }
+    : undefined;
 }
 
 /** The node that a user is the kubelet of; undefined for everybody else. */
-export function nodeFromUser(user: { readonly name: string; readonly groups: readonly string[] }): string | undefined {
+export function nodeFromUser(user: {
+  readonly name: string;
+  readonly groups: readonly string[];
+}): string | undefined {
   if (!user.name.startsWith(nodeUserPrefix) || !user.groups.includes(nodesGroup)) return undefined;
   return user.name.slice(nodeUserPrefix.length) || undefined;
 }

@@ -1,7 +1,12 @@
 import type { UserInfo } from "@wherry/machinery";
 import type { Clock } from "@wherry/service-kit";
 import type { Authenticator } from "../chain.ts";
-import { createChainVerifier, parseCertificates, peerCertificate, subjectOf } from "./certificate-chain.ts";
+import {
+  createChainVerifier,
+  parseCertificates,
+  peerCertificate,
+  subjectOf,
+} from "./certificate-chain.ts";
 import { unauthorized } from "./unauthorized.ts";
 import { credentialIdKey } from "./well-known-users.ts";
 

@@ -19,7 +19,12 @@ export interface ClusterObjectOptions {
   };
 }
 
-export const systemNamespaces = ["kube-system", "kube-public", "kube-node-lease", "default"] as const;
+export const systemNamespaces = [
+  "kube-system",
+  "kube-public",
+  "kube-node-lease",
+  "default",
+] as const;
 
 export function namespaceObject(name: string): KubeObject {
   return object("v1", "Namespace", { metadata: { name } });
@@ -34,14 +39,19 @@ export const priorityClassObjects: readonly KubeObject[] = [
   object("scheduling.k8s.io/v1", "PriorityClass", {
     metadata: { name: "system-cluster-critical" },
     value: 2_000_000_000,
-    description: "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    description:
+      "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
   }),
 ];
 
 /** The service `kubernetes`, through which pods reach the API. */
 export function kubernetesService({ serviceIp, advertisePort }: ClusterObjectOptions): KubeObject {
   return object("v1", "Service", {
-    metadata: { name: "kubernetes", namespace: "default", labels: { component: "apiserver", provider: "kubernetes" } },
+    metadata: {
+      name: "kubernetes",
+      namespace: "default",
+      labels: { component: "apiserver", provider: "kubernetes" },
+    },
     spec: {
       type: "ClusterIP",
       clusterIP: serviceIp,
@@ -56,14 +66,27 @@ export function kubernetesService({ serviceIp, advertisePort }: ClusterObjectOpt
 
 export function kubernetesEndpoints(addresses: readonly string[], port: number): KubeObject {
   return object("v1", "Endpoints", {
-    metadata: { name: "kubernetes", namespace: "default", labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
-    subsets: [{ addresses: addresses.map((ip) => ({ ip })), ports: [{ name: "https", port, protocol: "TCP" }] }],
+    metadata: {
+      name: "kubernetes",
+      namespace: "default",
+      labels: { "endpointslice.kubernetes.io/skip-mirror": "true" },
+    },
+    subsets: [
+      {
+        addresses: addresses.map((ip) => ({ ip })),
+        ports: [{ name: "https", port, protocol: "TCP" }],
+      },
+    ],
   });
 }
 
 export function kubernetesEndpointSlice(addresses: readonly string[], port: number): KubeObject {
   return object("discovery.k8s.io/v1", "EndpointSlice", {
-    metadata: { name: "kubernetes", namespace: "default", labels: { "kubernetes.io/service-name": "kubernetes" } },
+    metadata: {
+      name: "kubernetes",
+      namespace: "default",
+      labels: { "kubernetes.io/service-name": "kubernetes" },
+    },
     addressType: familyOf(addresses[0] ?? ""),
     endpoints: addresses.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
     ports: [{ name: "https", port, protocol: "TCP" }],
@@ -71,7 +94,10 @@ export function kubernetesEndpointSlice(addresses: readonly string[], port: numb
 }
 
 /** What extension API servers read to recognise us and our clients. */
-export function extensionAuthentication({ clientCa, requestHeader }: ClusterObjectOptions): KubeObject {
+export function extensionAuthentication({
+  clientCa,
+  requestHeader,
+}: ClusterObjectOptions): KubeObject {
   const headers =
     requestHeader === undefined
       ? {}
@@ -90,9 +116,16 @@ export function extensionAuthentication({ clientCa, requestHeader }: ClusterObje
 }
 
 export function serviceCidrObject({ serviceCidrs }: ClusterObjectOptions): KubeObject {
-  return object("networking.k8s.io/v1", "ServiceCIDR", { metadata: { name: "kubernetes" }, spec: { cidrs: serviceCidrs } });
+  return object("networking.k8s.io/v1", "ServiceCIDR", {
+    metadata: { name: "kubernetes" },
+    spec: { cidrs: serviceCidrs },
+  });
 }
 
-function object(apiVersion: string, kind: string, rest: { readonly metadata: KubeObject["metadata"] } & Readonly<Record<string, unknown>>): KubeObject {
+function object(
+  apiVersion: string,
+  kind: string,
+  rest: { readonly metadata: KubeObject["metadata"] } & Readonly<Record<string, unknown>>,
+): KubeObject {
   return { apiVersion, kind, ...rest };
 }

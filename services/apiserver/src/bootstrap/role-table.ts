@@ -28,7 +28,8 @@ function parseHead(line: string): { kind: string; rules?: JsonObject[] | null } 
   const [kind = "", place = "", ...rest] = line.split(" ");
   const slash = kind === "Role" || kind === "RoleBinding" ? place.indexOf("/") : -1;
   const labels: Record<string, string> = { "kubernetes.io/bootstrapping": "rbac-defaults" };
-  for (const word of rest.filter((one) => one.startsWith("+"))) labels[`${group}/${word.slice(1)}`] = "true";
+  for (const word of rest.filter((one) => one.startsWith("+")))
+    labels[`${group}/${word.slice(1)}`] = "true";
   const object = {
     apiVersion: `${group}/v1`,
     kind,
@@ -40,12 +41,22 @@ function parseHead(line: string): { kind: string; rules?: JsonObject[] | null } 
     },
   };
   if (rest[0] !== "=") {
-    const selectors = rest.filter((word) => word.startsWith("<")).map((word) => ({ matchLabels: { [`${group}/${word.slice(1)}`]: "true" } }));
-    return { ...object, ...(selectors.length === 0 ? {} : { aggregationRule: { clusterRoleSelectors: selectors } }), rules: null };
+    const selectors = rest
+      .filter((word) => word.startsWith("<"))
+      .map((word) => ({ matchLabels: { [`${group}/${word.slice(1)}`]: "true" } }));
+    return {
+      ...object,
+      ...(selectors.length === 0 ? {} : { aggregationRule: { clusterRoleSelectors: selectors } }),
+      rules: null,
+    };
   }
   const [, roleKind = "", roleName = "", ...subjects] = rest;
   const parsed = subjects.map(parseSubject);
-  return { ...object, roleRef: { apiGroup: group, kind: roleKind, name: roleName }, ...(parsed.length === 0 ? {} : { subjects: parsed }) } as { kind: string };
+  return {
+    ...object,
+    roleRef: { apiGroup: group, kind: roleKind, name: roleName },
+    ...(parsed.length === 0 ? {} : { subjects: parsed }),
+  } as { kind: string };
 }
 
 function parseSubject(text: string): JsonObject {
@@ -57,9 +68,17 @@ function parseSubject(text: string): JsonObject {
 }
 
 function parseRule(line: string): JsonObject {
-  const fields = line.trim().split(" ").map((field) => field.split(",").map((word) => (word === "-" ? "" : word)));
+  const fields = line
+    .trim()
+    .split(" ")
+    .map((field) => field.split(",").map((word) => (word === "-" ? "" : word)));
   const [verbField = [], second = [], third, names] = fields;
   const verbs = verbLists[verbField.join(",")] ?? verbField;
   if (third === undefined) return { nonResourceURLs: second, verbs };
-  return { apiGroups: second, resources: third, ...(names === undefined ? {} : { resourceNames: names }), verbs };
+  return {
+    apiGroups: second,
+    resources: third,
+    ...(names === undefined ? {} : { resourceNames: names }),
+    verbs,
+  };
 }

@@ -1,4 +1,11 @@
-import { ApiError, formatTime, newBadRequest, newConflict, type Condition, type KubeObject } from "@wherry/machinery";
+import {
+  ApiError,
+  formatTime,
+  newBadRequest,
+  newConflict,
+  type Condition,
+  type KubeObject,
+} from "@wherry/machinery";
 import type { Draft } from "@wherry/schema";
 import type { Clock } from "@wherry/service-kit";
 import { resourceIds } from "../auth/resource-ids.ts";
@@ -28,11 +35,15 @@ interface PodDraft {
 }
 
 /** Binds a pod to a node: how every scheduler does it. Served at pods/<name>/binding and, in its old form, at bindings. */
-export function createBindingHandlers(store: Pick<ObjectStore, "guaranteedUpdate">, clock: Clock): readonly ObjectSubresource[] {
+export function createBindingHandlers(
+  store: Pick<ObjectStore, "guaranteedUpdate">,
+  clock: Clock,
+): readonly ObjectSubresource[] {
   const create = async (request: SubresourceRequest, draft: Draft): Promise<typeof created> => {
     const binding = draft as unknown as Binding;
     const name = request.name || binding.metadata.name || "";
-    if (binding.metadata.name !== name) throw newBadRequest("name in URL does not match name in Binding object");
+    if (binding.metadata.name !== name)
+      throw newBadRequest("name in URL does not match name in Binding object");
     assertTarget(binding);
     await bind(store, clock, request, name, binding);
     return created;
@@ -47,13 +58,22 @@ export function createBindingHandlers(store: Pick<ObjectStore, "guaranteedUpdate
 function assertTarget({ target }: Binding): void {
   const errors: string[] = [];
   if (target?.kind !== undefined && target.kind !== "" && target.kind !== "Node") {
-    errors.push(`target.kind: Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`);
+    errors.push(
+      `target.kind: Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`,
+    );
   }
   if (!target?.name) errors.push("target.name: Required value");
-  if (errors.length > 0) throw new Error(errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`);
+  if (errors.length > 0)
+    throw new Error(errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`);
 }
 
-async function bind(store: Pick<ObjectStore, "guaranteedUpdate">, clock: Clock, request: SubresourceRequest, name: string, binding: Binding): Promise<void> {
+async function bind(
+  store: Pick<ObjectStore, "guaranteedUpdate">,
+  clock: Clock,
+  request: SubresourceRequest,
+  name: string,
+  binding: Binding,
+): Promise<void> {
   const { uid, resourceVersion, annotations = {}, labels = {} } = binding.metadata;
   const node = binding.target?.name ?? "";
   try {
@@ -63,11 +83,14 @@ async function bind(store: Pick<ObjectStore, "guaranteedUpdate">, clock: Clock, 
       name,
       (draft, current) => {
         const obstacle = obstacleOf(current, name);
-        if (obstacle !== undefined) throw newConflict({ group: "", resource: "pods/binding" }, name, obstacle);
+        if (obstacle !== undefined)
+          throw newConflict({ group: "", resource: "pods/binding" }, name, obstacle);
         const pod = draft as unknown as PodDraft;
         pod.spec.nodeName = node;
-        if (Object.keys(annotations).length > 0) pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
-        if (Object.keys(labels).length > 0) pod.metadata.labels = { ...labels, ...pod.metadata.labels };
+        if (Object.keys(annotations).length > 0)
+          pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
+        if (Object.keys(labels).length > 0)
+          pod.metadata.labels = { ...labels, ...pod.metadata.labels };
         markScheduled(pod, clock.now());
         return draft;
       },
@@ -76,21 +99,37 @@ async function bind(store: Pick<ObjectStore, "guaranteedUpdate">, clock: Clock, 
         signal: request.signal,
         ...(uid === undefined && resourceVersion === undefined
           ? {}
-          : { preconditions: { ...(uid === undefined ? {} : { uid }), ...(resourceVersion === undefined ? {} : { resourceVersion }) } }),
+          : {
+              preconditions: {
+                ...(uid === undefined ? {} : { uid }),
+                ...(resourceVersion === undefined ? {} : { resourceVersion }),
+              },
+            }),
       },
     );
   } catch (error) {
-    if (error instanceof ApiError && error.reason === "Conflict" && !error.message.includes("pods/binding")) {
-      throw newConflict({ group: "", resource: "pods/binding" }, name, error.message.replace(/^Operation cannot be fulfilled on [^:]*: /, ""));
+    if (
+      error instanceof ApiError &&
+      error.reason === "Conflict" &&
+      !error.message.includes("pods/binding")
+    ) {
+      throw newConflict(
+        { group: "", resource: "pods/binding" },
+        name,
+        error.message.replace(/^Operation cannot be fulfilled on [^:]*: /, ""),
+      );
     }
     throw error;
   }
 }
 
 function obstacleOf(pod: Pod, name: string): string | undefined {
-  if (pod.metadata.deletionTimestamp !== undefined) return `pod ${name} is being deleted, cannot be assigned to a host`;
-  if (pod.spec?.nodeName) return `pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`;
-  if ((pod.spec?.schedulingGates ?? []).length > 0) return `pod ${name} has non-empty .spec.schedulingGates`;
+  if (pod.metadata.deletionTimestamp !== undefined)
+    return `pod ${name} is being deleted, cannot be assigned to a host`;
+  if (pod.spec?.nodeName)
+    return `pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`;
+  if ((pod.spec?.schedulingGates ?? []).length > 0)
+    return `pod ${name} has non-empty .spec.schedulingGates`;
   return undefined;
 }
 
@@ -98,6 +137,11 @@ function markScheduled(pod: PodDraft, now: number): void {
   const status = (pod.status ??= {});
   delete status.nominatedNodeName;
   const others = (status.conditions ?? []).filter((condition) => condition.type !== "PodScheduled");
-  const known = status.conditions?.find((condition) => condition.type === "PodScheduled" && condition.status === "True");
-  status.conditions = [...others, known ?? { type: "PodScheduled", status: "True", lastTransitionTime: formatTime(now) }];
+  const known = status.conditions?.find(
+    (condition) => condition.type === "PodScheduled" && condition.status === "True",
+  );
+  status.conditions = [
+    ...others,
+    known ?? { type: "PodScheduled", status: "True", lastTransitionTime: formatTime(now) },
+  ];
 }

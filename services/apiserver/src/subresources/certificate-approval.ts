@@ -1,4 +1,14 @@
-import { fieldForbidden, fieldNotSupported, fieldRequired, formatTime, newConflict, newInvalid, type Json, type KubeObject, type StatusCause } from "@wherry/machinery";
+import {
+  fieldForbidden,
+  fieldNotSupported,
+  fieldRequired,
+  formatTime,
+  newConflict,
+  newInvalid,
+  type Json,
+  type KubeObject,
+  type StatusCause,
+} from "@wherry/machinery";
 import type { Clock } from "@wherry/service-kit";
 import type { ObjectStore, ResourceId } from "../object-store.ts";
 import type { ObjectSubresource } from "../subresource-handler.ts";
@@ -16,11 +26,17 @@ interface SigningRequest extends KubeObject {
   readonly status?: { readonly conditions?: readonly Condition[]; readonly certificate?: string };
 }
 
-const signingRequests: ResourceId = { group: "certificates.k8s.io", resource: "certificatesigningrequests" };
+const signingRequests: ResourceId = {
+  group: "certificates.k8s.io",
+  resource: "certificatesigningrequests",
+};
 const decisions: readonly (string | undefined)[] = ["Approved", "Denied"];
 
 /** Where a signing request is approved or denied: conditions of these two types are taken, and everything else stays. */
-export function createCertificateApprovalHandler(store: Pick<ObjectStore, "get" | "guaranteedUpdate">, clock: Clock): ObjectSubresource {
+export function createCertificateApprovalHandler(
+  store: Pick<ObjectStore, "get" | "guaranteedUpdate">,
+  clock: Clock,
+): ObjectSubresource {
   return {
     type: "object",
     ...signingRequests,
@@ -34,12 +50,25 @@ export function createCertificateApprovalHandler(store: Pick<ObjectStore, "get" 
         async (draft, current) => {
           const wanted = (await build(current)) as unknown as SigningRequest;
           const version = wanted.metadata.resourceVersion;
-          if (version && version !== current.metadata.resourceVersion) throw newConflict(signingRequests, request.name);
+          if (version && version !== current.metadata.resourceVersion)
+            throw newConflict(signingRequests, request.name);
           const before = current.status?.conditions ?? [];
-          const conditions = merge(before, wanted.status?.conditions ?? [], formatTime(clock.now()));
+          const conditions = merge(
+            before,
+            wanted.status?.conditions ?? [],
+            formatTime(clock.now()),
+          );
           const causes = problemsOf(before, conditions);
-          if (causes.length > 0) throw newInvalid({ group: signingRequests.group, kind: "CertificateSigningRequest" }, request.name, causes);
-          draft["status"] = { ...(draft["status"] as Readonly<Record<string, Json>> | undefined), conditions: conditions as unknown as Json };
+          if (causes.length > 0)
+            throw newInvalid(
+              { group: signingRequests.group, kind: "CertificateSigningRequest" },
+              request.name,
+              causes,
+            );
+          draft["status"] = {
+            ...(draft["status"] as Readonly<Record<string, Json>> | undefined),
+            conditions: conditions as unknown as Json,
+          };
           return draft;
         },
         { dryRun: request.dryRun, signal: request.signal },
@@ -47,12 +76,18 @@ export function createCertificateApprovalHandler(store: Pick<ObjectStore, "get" 
   };
 }
 
-function merge(before: readonly Condition[], wanted: readonly Condition[], now: string): readonly Condition[] {
+function merge(
+  before: readonly Condition[],
+  wanted: readonly Condition[],
+  now: string,
+): readonly Condition[] {
   const kept = before.filter((condition) => !decisions.includes(condition.type));
   const decided = wanted
     .filter((condition) => decisions.includes(condition.type))
     .map((condition) => {
-      const known = before.find((one) => one.type === condition.type && one.status === condition.status);
+      const known = before.find(
+        (one) => one.type === condition.type && one.status === condition.status,
+      );
       return {
         ...condition,
         lastUpdateTime: condition.lastUpdateTime ?? now,
@@ -62,7 +97,10 @@ function merge(before: readonly Condition[], wanted: readonly Condition[], now: 
   return [...kept, ...decided];
 }
 
-function problemsOf(before: readonly Condition[], after: readonly Condition[]): readonly StatusCause[] {
+function problemsOf(
+  before: readonly Condition[],
+  after: readonly Condition[],
+): readonly StatusCause[] {
   const causes: StatusCause[] = [];
   for (const [index, { status }] of after.entries()) {
     const field = `status.conditions[${index}].status`;
@@ -70,11 +108,23 @@ function problemsOf(before: readonly Condition[], after: readonly Condition[]): 
     else if (status !== "True") causes.push(fieldNotSupported(field, status, ["True"]));
   }
   if (decisions.every((type) => after.some((condition) => condition.type === type))) {
-    causes.push({ reason: "FieldValueInvalid", message: 'Invalid value: "Denied": Approved and Denied conditions are mutually exclusive', field: "status.conditions" });
+    causes.push({
+      reason: "FieldValueInvalid",
+      message: 'Invalid value: "Denied": Approved and Denied conditions are mutually exclusive',
+      field: "status.conditions",
+    });
   }
   for (const type of decisions) {
-    if (before.some((condition) => condition.type === type) && !after.some((condition) => condition.type === type)) {
-      causes.push(fieldForbidden("status.conditions", `updates may not remove a condition of type ${JSON.stringify(type)}`));
+    if (
+      before.some((condition) => condition.type === type) &&
+      !after.some((condition) => condition.type === type)
+    ) {
+      causes.push(
+        fieldForbidden(
+          "status.conditions",
+          `updates may not remove a condition of type ${JSON.stringify(type)}`,
+        ),
+      );
     }
   }
   return causes;

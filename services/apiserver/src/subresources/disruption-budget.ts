@@ -1,4 +1,12 @@
-import { ApiError, labelSelectorFrom, newForbidden, newTooManyRequests, type Condition, type KubeObject, type LabelSelector } from "@wherry/machinery";
+import {
+  ApiError,
+  labelSelectorFrom,
+  newForbidden,
+  newTooManyRequests,
+  type Condition,
+  type KubeObject,
+  type LabelSelector,
+} from "@wherry/machinery";
 
 export interface DisruptionBudget extends KubeObject {
   readonly spec?: {
@@ -27,58 +35,99 @@ const budgetResource = { group: "policy", resource: "poddisruptionbudgets" };
 
 /** A pod that has ended, has not begun or is going already takes nothing from a budget. */
 export function needsNoBudget(pod: EvictablePod): boolean {
-  return pod.metadata.deletionTimestamp !== undefined || ["Succeeded", "Failed", "Pending"].includes(pod.status?.phase ?? "");
+  return (
+    pod.metadata.deletionTimestamp !== undefined ||
+    ["Succeeded", "Failed", "Pending"].includes(pod.status?.phase ?? "")
+  );
 }
 
-export function budgetsOf(pod: EvictablePod, budgets: readonly DisruptionBudget[]): readonly DisruptionBudget[] {
-  return budgets.filter((budget) => budget.spec?.selector !== undefined && labelSelectorFrom(budget.spec.selector).matches(pod.metadata.labels ?? {}));
+export function budgetsOf(
+  pod: EvictablePod,
+  budgets: readonly DisruptionBudget[],
+): readonly DisruptionBudget[] {
+  return budgets.filter(
+    (budget) =>
+      budget.spec?.selector !== undefined &&
+      labelSelectorFrom(budget.spec.selector).matches(pod.metadata.labels ?? {}),
+  );
 }
 
 /** A pod that is not ready may go without touching the budget if the budget's policy says so. */
 export function unhealthyPodMayGo(pod: EvictablePod, budget: DisruptionBudget): boolean {
-  if (pod.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True")) return false;
+  if (
+    pod.status?.conditions?.some(
+      (condition) => condition.type === "Ready" && condition.status === "True",
+    )
+  )
+    return false;
   if (budget.spec?.unhealthyPodEvictionPolicy === "AlwaysAllow") return true;
   const { currentHealthy = 0, desiredHealthy = 0 } = budget.status ?? {};
   return desiredHealthy > 0 && currentHealthy >= desiredHealthy;
 }
 
 /** The budget's status after one more eviction; throws what the client is told when it allows none. */
-export function takeDisruption(budget: DisruptionBudget, podName: string, time: string): NonNullable<DisruptionBudget["status"]> {
+export function takeDisruption(
+  budget: DisruptionBudget,
+  podName: string,
+  time: string,
+): NonNullable<DisruptionBudget["status"]> {
   const name = budget.metadata.name ?? "";
   const status = budget.status ?? {};
   const allowed = status.disruptionsAllowed ?? 0;
   if ((status.observedGeneration ?? 0) < (budget.metadata.generation ?? 0)) {
-    throw tooManyRequests(10, `The disruption budget ${name} is still being processed by the server.`);
+    throw tooManyRequests(
+      10,
+      `The disruption budget ${name} is still being processed by the server.`,
+    );
   }
   if (allowed < 0) throw newForbidden(budgetResource, name, "pdb disruptions allowed is negative");
   if (Object.keys(status.disruptedPods ?? {}).length > disruptedPodsMax) {
-    throw newForbidden(budgetResource, name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller");
+    throw newForbidden(
+      budgetResource,
+      name,
+      "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+    );
   }
   if (allowed === 0) {
-    throw tooManyRequests(0, `The disruption budget ${name} needs ${status.desiredHealthy ?? 0} healthy pods and has ${status.currentHealthy ?? 0} currently`);
+    throw tooManyRequests(
+      0,
+      `The disruption budget ${name} needs ${status.desiredHealthy ?? 0} healthy pods and has ${status.currentHealthy ?? 0} currently`,
+    );
   }
   return {
     ...status,
     disruptionsAllowed: allowed - 1,
     disruptedPods: { ...status.disruptedPods, [podName]: time },
-    ...(allowed === 1 ? { conditions: withoutAllowance(status.conditions ?? [], budget.metadata.generation, time) } : {}),
+    ...(allowed === 1
+      ? { conditions: withoutAllowance(status.conditions ?? [], budget.metadata.generation, time) }
+      : {}),
   };
 }
 
-function withoutAllowance(conditions: readonly Condition[], generation: number | undefined, time: string): readonly Condition[] {
+function withoutAllowance(
+  conditions: readonly Condition[],
+  generation: number | undefined,
+  time: string,
+): readonly Condition[] {
   const known = conditions.find((condition) => condition.type === "DisruptionAllowed");
   const next: Condition = {
     type: "DisruptionAllowed",
     status: "False",
     ...(generation === undefined ? {} : { observedGeneration: generation }),
-    lastTransitionTime: known?.status === "False" && known.lastTransitionTime ? known.lastTransitionTime : time,
+    lastTransitionTime:
+      known?.status === "False" && known.lastTransitionTime ? known.lastTransitionTime : time,
     reason: "InsufficientPods",
     message: "",
   };
-  return known === undefined ? [...conditions, next] : conditions.map((condition) => (condition === known ? next : condition));
+  return known === undefined
+    ? [...conditions, next]
+    : conditions.map((condition) => (condition === known ? next : condition));
 }
 
 function tooManyRequests(retryAfterSeconds: number, why: string): ApiError {
   const { status } = newTooManyRequests(refusal, retryAfterSeconds);
-  return new ApiError({ ...status, details: { ...status.details, causes: [{ reason: "DisruptionBudget", message: why }] } });
+  return new ApiError({
+    ...status,
+    details: { ...status.details, causes: [{ reason: "DisruptionBudget", message: why }] },
+  });
 }

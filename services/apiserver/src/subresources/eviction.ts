@@ -5,7 +5,14 @@ import { resourceIds } from "../auth/resource-ids.ts";
 import type { ObjectStore } from "../object-store.ts";
 import type { DeleteParameters, ResourceOperations } from "../resource-operations.ts";
 import type { ObjectSubresource, SubresourceRequest } from "../subresource-handler.ts";
-import { budgetsOf, needsNoBudget, takeDisruption, unhealthyPodMayGo, type DisruptionBudget, type EvictablePod } from "./disruption-budget.ts";
+import {
+  budgetsOf,
+  needsNoBudget,
+  takeDisruption,
+  unhealthyPodMayGo,
+  type DisruptionBudget,
+  type EvictablePod,
+} from "./disruption-budget.ts";
 import { created } from "./success.ts";
 
 interface Eviction {
@@ -33,9 +40,15 @@ export function createEvictionHandler(dependencies: EvictionDependencies): Objec
     subresource: "eviction",
     async create(request, draft) {
       const eviction = draft as unknown as Eviction;
-      if (eviction.metadata.name !== request.name) throw newBadRequest("name in URL does not match name in Eviction object");
+      if (eviction.metadata.name !== request.name)
+        throw newBadRequest("name in URL does not match name in Eviction object");
       const dryRun = request.dryRun || (eviction.deleteOptions?.dryRun ?? []).includes("All");
-      const pod = await dependencies.store.get<EvictablePod>(resourceIds.pods, request.namespace, request.name, { signal: request.signal });
+      const pod = await dependencies.store.get<EvictablePod>(
+        resourceIds.pods,
+        request.namespace,
+        request.name,
+        { signal: request.signal },
+      );
       if (!needsNoBudget(pod)) await spendBudget(dependencies, request, pod, dryRun);
       await evict(dependencies, request, pod, eviction, dryRun);
       return created;
@@ -43,25 +56,47 @@ export function createEvictionHandler(dependencies: EvictionDependencies): Objec
   };
 }
 
-async function spendBudget({ store, clock }: EvictionDependencies, request: SubresourceRequest, pod: EvictablePod, dryRun: boolean): Promise<void> {
-  const all = await store.list<DisruptionBudget>(resourceIds.podDisruptionBudgets, request.namespace, { signal: request.signal });
+async function spendBudget(
+  { store, clock }: EvictionDependencies,
+  request: SubresourceRequest,
+  pod: EvictablePod,
+  dryRun: boolean,
+): Promise<void> {
+  const all = await store.list<DisruptionBudget>(
+    resourceIds.podDisruptionBudgets,
+    request.namespace,
+    { signal: request.signal },
+  );
   const [budget, another] = budgetsOf(pod, all);
   if (budget === undefined) return;
-  if (another !== undefined) throw new Error("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
+  if (another !== undefined)
+    throw new Error(
+      "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+    );
   if (unhealthyPodMayGo(pod, budget)) return;
   await store.guaranteedUpdate<DisruptionBudget>(
     resourceIds.podDisruptionBudgets,
     request.namespace,
     budget.metadata.name ?? "",
     (draft, current) => {
-      draft["status"] = takeDisruption(current, request.name, formatTime(clock.now())) as unknown as JsonObject;
+      draft["status"] = takeDisruption(
+        current,
+        request.name,
+        formatTime(clock.now()),
+      ) as unknown as JsonObject;
       return draft;
     },
     { dryRun, signal: request.signal },
   );
 }
 
-async function evict({ store, operations, clock }: EvictionDependencies, request: SubresourceRequest, pod: EvictablePod, eviction: Eviction, dryRun: boolean): Promise<void> {
+async function evict(
+  { store, operations, clock }: EvictionDependencies,
+  request: SubresourceRequest,
+  pod: EvictablePod,
+  eviction: Eviction,
+  dryRun: boolean,
+): Promise<void> {
   if (!dryRun && pod.metadata.deletionTimestamp === undefined) {
     await store.guaranteedUpdate<EvictablePod>(
       resourceIds.pods,
@@ -71,7 +106,10 @@ async function evict({ store, operations, clock }: EvictionDependencies, request
         markDisrupted(draft, clock.now());
         return draft;
       },
-      { signal: request.signal, ...(pod.metadata.uid === undefined ? {} : { preconditions: { uid: pod.metadata.uid } }) },
+      {
+        signal: request.signal,
+        ...(pod.metadata.uid === undefined ? {} : { preconditions: { uid: pod.metadata.uid } }),
+      },
     );
   }
   const { gracePeriodSeconds, propagationPolicy, preconditions } = eviction.deleteOptions ?? {};
@@ -100,5 +138,8 @@ function markDisrupted(draft: Draft, now: number): void {
     reason: "EvictionByEvictionAPI",
     message: "Eviction API: evicting",
   };
-  status.conditions = [...(status.conditions ?? []).filter((one) => one.type !== condition.type), condition];
+  status.conditions = [
+    ...(status.conditions ?? []).filter((one) => one.type !== condition.type),
+    condition,
+  ];
 }

@@ -8,7 +8,9 @@ interface Namespace extends KubeObject {
 }
 
 /** How the namespace controller says that a namespace is empty: only spec.finalizers is taken, and with the last one gone the namespace goes. */
-export function createNamespaceFinalizeHandler(store: Pick<ObjectStore, "guaranteedUpdate" | "delete">): ObjectSubresource {
+export function createNamespaceFinalizeHandler(
+  store: Pick<ObjectStore, "guaranteedUpdate" | "delete">,
+): ObjectSubresource {
   return {
     type: "object",
     group: "",
@@ -23,7 +25,8 @@ export function createNamespaceFinalizeHandler(store: Pick<ObjectStore, "guarant
         async (draft, current) => {
           const wanted = (await build(current)) as unknown as Namespace;
           const version = wanted.metadata.resourceVersion;
-          if (version && version !== current.metadata.resourceVersion) throw newConflict(resourceIds.namespaces, request.name);
+          if (version && version !== current.metadata.resourceVersion)
+            throw newConflict(resourceIds.namespaces, request.name);
           const { finalizers: _, ...spec } = (draft["spec"] ?? {}) as JsonObject;
           const finalizers = wanted.spec?.finalizers ?? [];
           draft["spec"] = finalizers.length === 0 ? spec : { ...spec, finalizers };
@@ -35,12 +38,19 @@ export function createNamespaceFinalizeHandler(store: Pick<ObjectStore, "guarant
       const { uid, resourceVersion } = updated.metadata;
       return store.delete<Namespace>(resourceIds.namespaces, "", request.name, {
         ...options,
-        preconditions: { ...(uid === undefined ? {} : { uid }), ...(resourceVersion === undefined ? {} : { resourceVersion }) },
+        preconditions: {
+          ...(uid === undefined ? {} : { uid }),
+          ...(resourceVersion === undefined ? {} : { resourceVersion }),
+        },
       });
     },
   };
 }
 
 function isFinished({ metadata, spec }: Namespace): boolean {
-  return metadata.deletionTimestamp !== undefined && (metadata.finalizers ?? []).length === 0 && (spec?.finalizers ?? []).length === 0;
+  return (
+    metadata.deletionTimestamp !== undefined &&
+    (metadata.finalizers ?? []).length === 0 &&
+    (spec?.finalizers ?? []).length === 0
+  );
 }

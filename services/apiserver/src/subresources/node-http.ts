@@ -19,7 +19,8 @@ export interface Backend {
 const errorTextMax = 16 * 1024;
 
 /** Headers that belong to one connection, or that tell who the caller is: the backend must see neither. */
-const ownHeaders = /^(host|authorization|impersonate-.*|x-remote-.*|proxy-.*|te|trailer|keep-alive)$/;
+const ownHeaders =
+  /^(host|authorization|impersonate-.*|x-remote-.*|proxy-.*|te|trailer|keep-alive)$/;
 const connectionHeaders = /^(connection|upgrade|transfer-encoding)$/;
 
 export function kubeletBackend(dialer: NodeDialer, node: string, path: string): Backend {
@@ -32,26 +33,44 @@ export async function dialBackend(backend: Backend, signal: AbortSignal): Promis
     return await backend.dial(signal);
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new Error(`error dialing backend: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(
+      `error dialing backend: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }
 
 /** The request's header lines for the backend, repeated ones as separate lines. */
 export function headersForBackend(exchange: Exchange, host: string, upgrade: boolean): string[] {
   const lines: string[] = ["Host", host];
-  const raw = exchange.upgrade?.request.rawHeaders ?? exchange.httpRequest?.rawHeaders ?? Object.entries(exchange.headers).flatMap(([name, value]) => linesOf(name, value));
+  const raw =
+    exchange.upgrade?.request.rawHeaders ??
+    exchange.httpRequest?.rawHeaders ??
+    Object.entries(exchange.headers).flatMap(([name, value]) => linesOf(name, value));
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = raw[index] ?? "";
     const lower = name.toLowerCase();
-    if (lower.startsWith(":") || ownHeaders.test(lower) || (!upgrade && connectionHeaders.test(lower))) continue;
-    const value = lower === "sec-websocket-protocol" ? withoutWebSocketToken(raw[index + 1] ?? "") : raw[index + 1];
+    if (
+      lower.startsWith(":") ||
+      ownHeaders.test(lower) ||
+      (!upgrade && connectionHeaders.test(lower))
+    )
+      continue;
+    const value =
+      lower === "sec-websocket-protocol"
+        ? withoutWebSocketToken(raw[index + 1] ?? "")
+        : raw[index + 1];
     if (value !== undefined) lines.push(name, value);
   }
   return lines;
 }
 
 function linesOf(name: string, value: string | readonly string[] | undefined): readonly string[] {
-  return value === undefined ? [] : typeof value === "string" ? [name, value] : value.flatMap((one) => [name, one]);
+  return value === undefined
+    ? []
+    : typeof value === "string"
+      ? [name, value]
+      : value.flatMap((one) => [name, one]);
 }
 
 export interface OpenRequest {
@@ -61,12 +80,27 @@ export interface OpenRequest {
 }
 
 /** Begins a request on a connection that is used for nothing else; the connection ends with the answer. */
-export function openRequest(connection: Duplex, method: string, path: string, headers: readonly string[], signal: AbortSignal): OpenRequest {
-  const request = httpRequest({ createConnection: () => connection, method, path, headers: [...headers], setHost: false, signal });
+export function openRequest(
+  connection: Duplex,
+  method: string,
+  path: string,
+  headers: readonly string[],
+  signal: AbortSignal,
+): OpenRequest {
+  const request = httpRequest({
+    createConnection: () => connection,
+    method,
+    path,
+    headers: [...headers],
+    setHost: false,
+    signal,
+  });
   const response = new Promise<IncomingMessage>((resolve, reject) => {
     request.once("response", resolve);
     request.on("error", reject);
-    request.once("close", () => reject(new Error("the backend closed the connection without an answer")));
+    request.once("close", () =>
+      reject(new Error("the backend closed the connection without an answer")),
+    );
   });
   response.catch(() => connection.destroy());
   return { request, response };

@@ -7,10 +7,22 @@ import { copyBody, dialBackend, failureOf, kubeletBackend, openRequest } from ".
 import { chooseContainer, kubeletPath, type RunningPod } from "./pod-location.ts";
 
 /** Query parameters that the kubelet knows too, by the same names. */
-const parameters = ["follow", "limitBytes", "previous", "sinceSeconds", "sinceTime", "stream", "tailLines", "timestamps"] as const;
+const parameters = [
+  "follow",
+  "limitBytes",
+  "previous",
+  "sinceSeconds",
+  "sinceTime",
+  "stream",
+  "tailLines",
+  "timestamps",
+] as const;
 
 /** pods/<name>/log: what the kubelet of the pod's node reads, passed on as it comes. */
-export function createPodLogHandler(store: Pick<ObjectStore, "get">, dialer: NodeDialer): ConnectSubresource {
+export function createPodLogHandler(
+  store: Pick<ObjectStore, "get">,
+  dialer: NodeDialer,
+): ConnectSubresource {
   return {
     type: "connect",
     group: "",
@@ -32,9 +44,19 @@ export function createPodLogHandler(store: Pick<ObjectStore, "get">, dialer: Nod
         const value = info.query.get(key);
         if (value !== null && value !== "") query.set(key, value);
       }
-      const backend = kubeletBackend(dialer, node, kubeletPath(["containerLogs", namespace, name, container], query));
+      const backend = kubeletBackend(
+        dialer,
+        node,
+        kubeletPath(["containerLogs", namespace, name, container], query),
+      );
       const connection = await dialBackend(backend, signal);
-      const { request, response } = openRequest(connection, "GET", backend.path, ["Host", backend.host, "Connection", "close"], signal);
+      const { request, response } = openRequest(
+        connection,
+        "GET",
+        backend.path,
+        ["Host", backend.host, "Connection", "close"],
+        signal,
+      );
       request.end();
       const answer = await response;
       const status = answer.statusCode ?? 500;
@@ -54,11 +76,15 @@ function assertOptions(query: URLSearchParams, name: string): void {
     const text = query.get(key);
     if (text === null || text === "") return;
     const value = Number(text);
-    if (!Number.isInteger(value) || value < least) causes.push(fieldInvalid(key, Number.isInteger(value) ? value : text, detail));
+    if (!Number.isInteger(value) || value < least)
+      causes.push(fieldInvalid(key, Number.isInteger(value) ? value : text, detail));
   };
   check("tailLines", 0, "must be greater than or equal to 0");
   check("limitBytes", 1, "must be greater than 0");
-  if (query.get("sinceSeconds") && query.get("sinceTime")) causes.push(fieldForbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+  if (query.get("sinceSeconds") && query.get("sinceTime"))
+    causes.push(
+      fieldForbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"),
+    );
   else check("sinceSeconds", 1, "must be greater than 0");
   if (causes.length > 0) throw newInvalid({ group: "", kind: "PodLogOptions" }, name, causes);
 }

@@ -1,4 +1,13 @@
-import { fieldForbidden, fieldInvalid, newConflict, newInvalid, type Json, type KubeObject, type StatusCause } from "@wherry/machinery";
+import { isDeepStrictEqual } from "node:util";
+import {
+  fieldForbidden,
+  fieldInvalid,
+  newConflict,
+  newInvalid,
+  type Json,
+  type KubeObject,
+  type StatusCause,
+} from "@wherry/machinery";
 import type { Draft } from "@wherry/schema";
 import { resourceIds } from "../auth/resource-ids.ts";
 import type { ObjectStore } from "../object-store.ts";
@@ -27,18 +36,40 @@ interface Part {
 }
 
 /** Subresources of a pod that change one part of its spec and nothing else. */
-export function createPodSpecPartHandlers(store: Pick<ObjectStore, "get" | "guaranteedUpdate">): readonly ObjectSubresource[] {
-  return [handlerOf(store, "ephemeralcontainers", ephemeralContainers), handlerOf(store, "resize", resize)];
+export function createPodSpecPartHandlers(
+  store: Pick<ObjectStore, "get" | "guaranteedUpdate">,
+): readonly ObjectSubresource[] {
+  return [
+    handlerOf(store, "ephemeralcontainers", ephemeralContainers),
+    handlerOf(store, "resize", resize),
+  ];
 }
 
 const ephemeralContainers: Part = {
-  apply: (current, wanted) => ({ ...current, ephemeralContainers: wanted.ephemeralContainers ?? [] }),
+  apply: (current, wanted) => ({
+    ...current,
+    ephemeralContainers: wanted.ephemeralContainers ?? [],
+  }),
   check(current, next) {
-    const byName = new Map((next.ephemeralContainers ?? []).map((container) => [container.name, container]));
+    const byName = new Map(
+      (next.ephemeralContainers ?? []).map((container) => [container.name, container]),
+    );
     return (current.ephemeralContainers ?? []).flatMap((container) => {
       const kept = byName.get(container.name);
-      if (kept === undefined) return [fieldForbidden("spec.ephemeralContainers", `existing ephemeral containers ${JSON.stringify(container.name)} may not be removed\n`)];
-      if (!sameJson(kept, container)) return [fieldForbidden("spec.ephemeralContainers", `existing ephemeral containers ${JSON.stringify(container.name)} may not be changed\n`)];
+      if (kept === undefined)
+        return [
+          fieldForbidden(
+            "spec.ephemeralContainers",
+            `existing ephemeral containers ${JSON.stringify(container.name)} may not be removed\n`,
+          ),
+        ];
+      if (!isDeepStrictEqual(kept, container))
+        return [
+          fieldForbidden(
+            "spec.ephemeralContainers",
+            `existing ephemeral containers ${JSON.stringify(container.name)} may not be changed\n`,
+          ),
+        ];
       return [];
     });
   },
@@ -46,30 +77,52 @@ const ephemeralContainers: Part = {
 
 const resize: Part = {
   apply(current, wanted) {
-    const take = (own: readonly Container[] | undefined, sent: readonly Container[] | undefined): readonly Container[] => {
+    const take = (
+      own: readonly Container[] | undefined,
+      sent: readonly Container[] | undefined,
+    ): readonly Container[] => {
       const byName = new Map((sent ?? []).map((container) => [container.name, container]));
       return (own ?? []).map((container) => {
         const other = byName.get(container.name);
         if (other === undefined) return container;
         const { resources: _resources, resizePolicy, ...rest } = container;
         const policy = other["resizePolicy"] ?? resizePolicy;
-        return { ...rest, resources: other.resources ?? {}, ...(policy === undefined ? {} : { resizePolicy: policy }) };
+        return {
+          ...rest,
+          resources: other.resources ?? {},
+          ...(policy === undefined ? {} : { resizePolicy: policy }),
+        };
       });
     };
     return {
       ...current,
       containers: take(current.containers, wanted.containers),
-      ...(current.initContainers === undefined ? {} : { initContainers: take(current.initContainers, wanted.initContainers) }),
+      ...(current.initContainers === undefined
+        ? {}
+        : { initContainers: take(current.initContainers, wanted.initContainers) }),
     };
   },
   check(current, next) {
-    if (qosClass(current) !== qosClass(next)) return [fieldInvalid("spec", qosClass(next), "Pod QOS Class may not change as a result of resizing")];
+    if (qosClass(current) !== qosClass(next))
+      return [
+        fieldInvalid(
+          "spec",
+          qosClass(next),
+          "Pod QOS Class may not change as a result of resizing",
+        ),
+      ];
     const dropped = (next.containers ?? []).flatMap((container, index) => {
       const before = current.containers?.[index]?.resources;
       return (["requests", "limits"] as const).flatMap((kind) =>
         (["cpu", "memory"] as const).flatMap((resource) =>
-          before?.[kind]?.[resource] !== undefined && container.resources?.[kind]?.[resource] === undefined
-            ? [fieldForbidden(`spec.containers[${index}].resources.${kind}`, `resource ${kind} cannot be removed`)]
+          before?.[kind]?.[resource] !== undefined &&
+          container.resources?.[kind]?.[resource] === undefined
+            ? [
+                fieldForbidden(
+                  `spec.containers[${index}].resources.${kind}`,
+                  `resource ${kind} cannot be removed`,
+                ),
+              ]
             : [],
         ),
       );
@@ -78,41 +131,52 @@ const resize: Part = {
   },
 };
 
-function handlerOf(store: Pick<ObjectStore, "get" | "guaranteedUpdate">, subresource: string, part: Part): ObjectSubresource {
+function handlerOf(
+  store: Pick<ObjectStore, "get" | "guaranteedUpdate">,
+  subresource: string,
+  part: Part,
+): ObjectSubresource {
   return {
     type: "object",
     group: "",
     resource: "pods",
     subresource,
-    get: (request) => store.get<Pod>(resourceIds.pods, request.namespace, request.name, { signal: request.signal }),
+    get: (request) =>
+      store.get<Pod>(resourceIds.pods, request.namespace, request.name, { signal: request.signal }),
     update: (request, build) =>
-      store.guaranteedUpdate<Pod>(resourceIds.pods, request.namespace, request.name, async (draft, current) => change(request, part, draft, current, await build(current)), {
-        dryRun: request.dryRun,
-        signal: request.signal,
-      }),
+      store.guaranteedUpdate<Pod>(
+        resourceIds.pods,
+        request.namespace,
+        request.name,
+        async (draft, current) => change(request, part, draft, current, await build(current)),
+        {
+          dryRun: request.dryRun,
+          signal: request.signal,
+        },
+      ),
   };
 }
 
-function change(request: SubresourceRequest, part: Part, draft: Draft, current: Pod, wanted: Pod): Draft | undefined {
+function change(
+  request: SubresourceRequest,
+  part: Part,
+  draft: Draft,
+  current: Pod,
+  wanted: Pod,
+): Draft | undefined {
   const { resourceVersion } = wanted.metadata;
-  if (resourceVersion && resourceVersion !== current.metadata.resourceVersion) throw newConflict(resourceIds.pods, request.name);
+  if (resourceVersion && resourceVersion !== current.metadata.resourceVersion)
+    throw newConflict(resourceIds.pods, request.name);
   const before = current.spec ?? {};
   const next = part.apply(before, wanted.spec ?? {});
-  if (sameJson(before, next)) return undefined;
+  if (isDeepStrictEqual(before, next)) return undefined;
   draft["spec"] = structuredClone(next) as unknown as Json;
   request.definition.strategy.applyDefaults(draft);
-  const causes = [...part.check(before, draft["spec"] as unknown as PodSpec), ...request.definition.strategy.validate(draft)];
+  const causes = [
+    ...part.check(before, draft["spec"] as unknown as PodSpec),
+    ...request.definition.strategy.validate(draft),
+  ];
   if (causes.length > 0) throw newInvalid({ group: "", kind: "Pod" }, request.name, causes);
   draft.metadata["generation"] = (current.metadata.generation ?? 0) + 1;
   return draft;
-}
-
-function sameJson(left: unknown, right: unknown): boolean {
-  return canonical(left) === canonical(right);
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).sort(([one], [other]) => (one < other ? -1 : 1))) : inner,
-  );
 }

@@ -15,15 +15,23 @@ export interface PodStreamDependencies {
 }
 
 /** pods/<name>/exec, attach and portforward: the kubelet of the pod's node speaks with the caller, we only connect the two. */
-export function createPodStreamHandlers(dependencies: PodStreamDependencies): readonly ConnectSubresource[] {
+export function createPodStreamHandlers(
+  dependencies: PodStreamDependencies,
+): readonly ConnectSubresource[] {
   return [
     handlerOf(dependencies, "exec", (pod, request) => containerPath("exec", pod, request, true)),
-    handlerOf(dependencies, "attach", (pod, request) => containerPath("attach", pod, request, false)),
+    handlerOf(dependencies, "attach", (pod, request) =>
+      containerPath("attach", pod, request, false),
+    ),
     handlerOf(dependencies, "portforward", portForwardPath),
   ];
 }
 
-function handlerOf(dependencies: PodStreamDependencies, subresource: string, pathOf: (pod: RunningPod, request: ConnectRequest) => string): ConnectSubresource {
+function handlerOf(
+  dependencies: PodStreamDependencies,
+  subresource: string,
+  pathOf: (pod: RunningPod, request: ConnectRequest) => string,
+): ConnectSubresource {
   return {
     type: "connect",
     group: "",
@@ -32,7 +40,12 @@ function handlerOf(dependencies: PodStreamDependencies, subresource: string, pat
     methods: ["GET", "POST"],
     async connect(request) {
       await assertMayCreate(dependencies.authorizer, request);
-      const pod = await dependencies.store.get<RunningPod>(resourceIds.pods, request.namespace, request.name, { signal: request.signal });
+      const pod = await dependencies.store.get<RunningPod>(
+        resourceIds.pods,
+        request.namespace,
+        request.name,
+        { signal: request.signal },
+      );
       const path = pathOf(pod, request);
       await relayUpgrade(request.exchange, kubeletBackend(dependencies.dialer, nodeOf(pod), path));
     },
@@ -40,14 +53,22 @@ function handlerOf(dependencies: PodStreamDependencies, subresource: string, pat
 }
 
 /** WebSockets come as GET, which is authorised as `get`: running something in a pod needs `create` all the same. */
-async function assertMayCreate(authorizer: Authorizer, { info, user }: ConnectRequest): Promise<void> {
+async function assertMayCreate(
+  authorizer: Authorizer,
+  { info, user }: ConnectRequest,
+): Promise<void> {
   if (info.verb === "create") return;
   const attributes = { ...authorizationAttributes(user, info), verb: "create" };
   const { decision, reason } = await authorizer.authorize(attributes);
   if (decision !== "allow") throw forbidden(attributes, reason);
 }
 
-function containerPath(operation: "exec" | "attach", pod: RunningPod, { info, namespace, name }: ConnectRequest, withCommand: boolean): string {
+function containerPath(
+  operation: "exec" | "attach",
+  pod: RunningPod,
+  { info, namespace, name }: ConnectRequest,
+  withCommand: boolean,
+): string {
   const container = chooseContainer(pod, info.query.get("container") ?? "");
   nodeOf(pod);
   const query = new URLSearchParams();
@@ -61,9 +82,19 @@ function containerPath(operation: "exec" | "attach", pod: RunningPod, { info, na
 
 function portForwardPath(_pod: RunningPod, { info, namespace, name }: ConnectRequest): string {
   const ports = info.query.getAll("ports").flatMap((value) => value.split(","));
-  return kubeletPath(["portForward", namespace, name], new URLSearchParams(ports.length === 0 ? {} : { port: ports.join(",") }));
+  return kubeletPath(
+    ["portForward", namespace, name],
+    new URLSearchParams(ports.length === 0 ? {} : { port: ports.join(",") }),
+  );
 }
 
 function isTrue(value: string | null): boolean {
-  return value === "true" || value === "1" || value === "t" || value === "T" || value === "TRUE" || value === "True";
+  return (
+    value === "true" ||
+    value === "1" ||
+    value === "t" ||
+    value === "T" ||
+    value === "TRUE" ||
+    value === "True"
+  );
 }

@@ -12,8 +12,10 @@ export interface ResourcePod {
 /** Guaranteed = cpu and memory limits everywhere, equal to the requests; BestEffort = none at all; Burstable = the rest. */
 export function qosClass(spec: ResourcePod): "Guaranteed" | "Burstable" | "BestEffort" {
   const containers = [...(spec.containers ?? []), ...(spec.initContainers ?? [])];
-  const has = (quantities: Quantities | undefined): boolean => isSet(quantities?.["cpu"]) || isSet(quantities?.["memory"]);
-  if (!containers.some(({ resources }) => has(resources?.requests) || has(resources?.limits))) return "BestEffort";
+  const has = (quantities: Quantities | undefined): boolean =>
+    isSet(quantities?.["cpu"]) || isSet(quantities?.["memory"]);
+  if (!containers.some(({ resources }) => has(resources?.requests) || has(resources?.limits)))
+    return "BestEffort";
   const guaranteed = containers.every(({ resources }) =>
     (["cpu", "memory"] as const).every((name) => {
       const limit = resources?.limits?.[name];

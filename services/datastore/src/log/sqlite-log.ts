@@ -15,8 +15,8 @@ export interface SqliteLogConfig {
 
 const LOAD_CHUNK = 2000;
 
-/** The worker's first message; its file is not imported here, since importing it would start it. */
-const WRITER_READY = 0;
+/** The id of what the worker tells unasked, first that it is ready. Its file is not imported here, since importing it would start it. */
+const UNASKED = 0;
 
 type Unnumbered<Request> = Request extends unknown ? Omit<Request, "id"> : never;
 
@@ -29,7 +29,7 @@ export function createSqliteLog(config: SqliteLogConfig): Log {
   const waiting = new Map<number, Deferred<LogSize>>();
   let opened: Opened | undefined;
   let failure: LogError | undefined;
-  let nextId = WRITER_READY + 1;
+  let nextId = UNASKED + 1;
   let lastPosition = 0;
   let size: LogSize = { bytes: 0, bytesInUse: 0 };
 
@@ -76,7 +76,7 @@ export function createSqliteLog(config: SqliteLogConfig): Log {
     const workerData: WriterConfig = { file, maxBytes: config.maxBytes };
     const worker = new Worker(workerFile(import.meta.url, "sqlite-writer"), { workerData, name: "datastore-writer" });
     const ready = createDeferred<LogSize>();
-    waiting.set(WRITER_READY, ready);
+    waiting.set(UNASKED, ready);
     worker.on("message", onReply);
     worker.on("error", (error) => {
       fail(new LogError("broken", `${file}: the writer ended: ${(error as Error).message}`, { cause: error }));

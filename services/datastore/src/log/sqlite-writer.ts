@@ -33,8 +33,8 @@ export type WriterReply =
   | { readonly id: number; readonly ok: true; readonly size: LogSize }
   | { readonly id: number; readonly ok: false; readonly code: LogErrorCode; readonly message: string };
 
-/** The id of the first reply, which answers no request: the writer has opened the database. */
-const WRITER_READY = 0;
+/** The id of replies that answer no request: the first says that the writer has opened the database, later ones tell its size. */
+const UNASKED = 0;
 
 /** Rows deleted in one transaction: appends wait no longer than this takes. */
 const TRIM_ROWS = 500;
@@ -78,7 +78,8 @@ port.on("message", (request: WriterRequest) => {
   if (request.kind === "close") port.close();
   if (request.kind === "trim" && reply.ok) startVacuum();
 });
-port.postMessage({ id: WRITER_READY, ok: true, size: sizeNow() } satisfies WriterReply);
+tellSize();
+startVacuum();
 
 function handle(request: WriterRequest): void {
   switch (request.kind) {
@@ -135,6 +136,10 @@ function sizeNow(): LogSize {
   return { bytes: pages * pageSize, bytesInUse: (pages - freePages()) * pageSize };
 }
 
+function tellSize(): void {
+  port?.postMessage({ id: UNASKED, ok: true, size: sizeNow() } satisfies WriterReply);
+}
+
 function freePages(): number {
   return Number(db.pragma("freelist_count", { simple: true }));
 }
@@ -156,5 +161,6 @@ function vacuumStep(): void {
     // Space that cannot be given back now is tried again after the next compaction; an append reports what is really wrong.
     return;
   }
+  tellSize();
   startVacuum();
 }

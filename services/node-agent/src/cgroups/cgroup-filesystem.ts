@@ -62,14 +62,20 @@ export function createV2(mount: string): CgroupFilesystem {
     },
     async apply(path, limits) {
       const full = join(mount, path);
-      if (limits.cpuShares !== undefined) await writeFile(join(full, "cpu.weight"), String(cpuWeight(limits.cpuShares)));
-      if (limits.cpuQuotaUs !== undefined) await writeFile(join(full, "cpu.max"), `${limits.cpuQuotaUs} ${cpuPeriodUs}`);
-      if (limits.memoryBytes !== undefined) await writeFile(join(full, "memory.max"), String(limits.memoryBytes));
-      if (limits.pidsMax !== undefined) await writeFile(join(full, "pids.max"), String(limits.pidsMax));
+      if (limits.cpuShares !== undefined)
+        await writeFile(join(full, "cpu.weight"), String(cpuWeight(limits.cpuShares)));
+      if (limits.cpuQuotaUs !== undefined)
+        await writeFile(join(full, "cpu.max"), `${limits.cpuQuotaUs} ${cpuPeriodUs}`);
+      if (limits.memoryBytes !== undefined)
+        await writeFile(join(full, "memory.max"), String(limits.memoryBytes));
+      if (limits.pidsMax !== undefined)
+        await writeFile(join(full, "pids.max"), String(limits.pidsMax));
     },
     async remove(path) {
       await removeTree(join(mount, path));
-      for (const one of enabled) if (one.startsWith(`${join(mount, path)}/`) || one === join(mount, path)) enabled.delete(one);
+      for (const one of enabled)
+        if (one.startsWith(`${join(mount, path)}/`) || one === join(mount, path))
+          enabled.delete(one);
     },
     children: (path) => childrenOf(join(mount, path)),
     processes: (path) => processesBelow(join(mount, path)),
@@ -81,7 +87,8 @@ export function createV1(mount: string): CgroupFilesystem {
   return {
     version: 1,
     async create(path) {
-      for (const hierarchy of present) if (await exists(hierarchy)) await mkdir(join(hierarchy, path), { recursive: true });
+      for (const hierarchy of present)
+        if (await exists(hierarchy)) await mkdir(join(hierarchy, path), { recursive: true });
     },
     async apply(path, limits) {
       const write = async (controller: string, file: string, value: number): Promise<void> => {
@@ -93,7 +100,8 @@ export function createV1(mount: string): CgroupFilesystem {
         await write("cpu", "cpu.cfs_period_us", cpuPeriodUs);
         await write("cpu", "cpu.cfs_quota_us", limits.cpuQuotaUs);
       }
-      if (limits.memoryBytes !== undefined) await write("memory", "memory.limit_in_bytes", limits.memoryBytes);
+      if (limits.memoryBytes !== undefined)
+        await write("memory", "memory.limit_in_bytes", limits.memoryBytes);
       if (limits.pidsMax !== undefined) await write("pids", "pids.max", limits.pidsMax);
     },
     async remove(path) {
@@ -102,12 +110,14 @@ export function createV1(mount: string): CgroupFilesystem {
     },
     async children(path) {
       const names = new Set<string>();
-      for (const hierarchy of present) for (const name of await childrenOf(join(hierarchy, path))) names.add(name);
+      for (const hierarchy of present)
+        for (const name of await childrenOf(join(hierarchy, path))) names.add(name);
       return [...names];
     },
     async processes(path) {
       const pids = new Set<number>();
-      for (const hierarchy of present) for (const pid of await processesBelow(join(hierarchy, path))) pids.add(pid);
+      for (const hierarchy of present)
+        for (const pid of await processesBelow(join(hierarchy, path))) pids.add(pid);
       return [...pids];
     },
   };
@@ -134,8 +144,13 @@ async function childrenOf(folder: string): Promise<readonly string[]> {
 }
 
 async function processesBelow(folder: string): Promise<readonly number[]> {
-  const own = (await readText(join(folder, "cgroup.procs"))).split("\n").filter((line) => line !== "").map(Number);
-  const below = await Promise.all((await childrenOf(folder)).map((name) => processesBelow(join(folder, name))));
+  const own = (await readText(join(folder, "cgroup.procs")))
+    .split("\n")
+    .filter((line) => line !== "")
+    .map(Number);
+  const below = await Promise.all(
+    (await childrenOf(folder)).map((name) => processesBelow(join(folder, name))),
+  );
   return [...own, ...below.flat()];
 }
 

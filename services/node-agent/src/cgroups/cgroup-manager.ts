@@ -33,7 +33,10 @@ const classes: readonly QosClass[] = ["Guaranteed", "Burstable", "BestEffort"];
 const removeAttemptsMax = 20;
 const removeRetryMs = 100;
 
-export function createCgroupManager(options: CgroupManagerOptions, deps: { readonly clock: Clock; readonly log: Logger }): CgroupManager {
+export function createCgroupManager(
+  options: CgroupManagerOptions,
+  deps: { readonly clock: Clock; readonly log: Logger },
+): CgroupManager {
   const { root, mount, allocatable } = options;
   let filesystem: CgroupFilesystem | undefined;
   let burstableShares: number | undefined;
@@ -44,7 +47,10 @@ export function createCgroupManager(options: CgroupManagerOptions, deps: { reado
     async start() {
       const cgroups = await open();
       await cgroups.create(kubepodsPath(root));
-      await cgroups.apply(kubepodsPath(root), { cpuShares: cpuShares(allocatable.cpuMilli), memoryBytes: allocatable.memoryBytes });
+      await cgroups.apply(kubepodsPath(root), {
+        cpuShares: cpuShares(allocatable.cpuMilli),
+        memoryBytes: allocatable.memoryBytes,
+      });
       for (const quality of classes) await cgroups.create(qosCgroupPath(root, quality));
       await cgroups.apply(qosCgroupPath(root, "BestEffort"), { cpuShares: cpuShares(0) });
     },
@@ -65,7 +71,8 @@ export function createCgroupManager(options: CgroupManagerOptions, deps: { reado
             break;
           } catch (error) {
             // The kernel lets a group go a moment after its last process.
-            if ((error as NodeJS.ErrnoException).code !== "EBUSY" || attempt >= removeAttemptsMax) throw error;
+            if ((error as NodeJS.ErrnoException).code !== "EBUSY" || attempt >= removeAttemptsMax)
+              throw error;
             await deps.clock.sleep(removeRetryMs);
           }
         }
@@ -73,11 +80,15 @@ export function createCgroupManager(options: CgroupManagerOptions, deps: { reado
     },
     async listPods() {
       const cgroups = await open();
-      const names = await Promise.all(classes.map((quality) => cgroups.children(qosCgroupPath(root, quality))));
+      const names = await Promise.all(
+        classes.map((quality) => cgroups.children(qosCgroupPath(root, quality))),
+      );
       return names.flat().flatMap((name) => (name.startsWith("pod") ? [name.slice(3)] : []));
     },
     async updateClasses(pods) {
-      const milli = pods.filter((pod) => qosClass(pod) === "Burstable").reduce((sum, pod) => sum + (podRequests(pod)["cpu"] ?? 0), 0);
+      const milli = pods
+        .filter((pod) => qosClass(pod) === "Burstable")
+        .reduce((sum, pod) => sum + (podRequests(pod)["cpu"] ?? 0), 0);
       const shares = cpuShares(milli);
       if (shares === burstableShares) return;
       await (await open()).apply(qosCgroupPath(root, "Burstable"), { cpuShares: shares });
@@ -88,7 +99,13 @@ export function createCgroupManager(options: CgroupManagerOptions, deps: { reado
 
 /** Without cgroups: the runtime puts containers where it likes. */
 export function createNoCgroupManager(): CgroupManager {
-  return { start: async () => {}, ensurePod: async (pod) => `/kubepods/pod${podUid(pod)}`, removePod: async () => {}, listPods: async () => [], updateClasses: async () => {} };
+  return {
+    start: async () => {},
+    ensurePod: async (pod) => `/kubepods/pod${podUid(pod)}`,
+    removePod: async () => {},
+    listPods: async () => [],
+    updateClasses: async () => {},
+  };
 }
 
 /** A pod's own limits: shares by its requests; quota and memory only when every container is limited. */
@@ -97,5 +114,10 @@ export function podCgroupLimits(pod: Pod): CgroupLimits {
   const limits = podLimits(pod);
   const quality = qosClass(pod);
   const shares = quality === "BestEffort" ? cpuShares(0) : cpuShares(requests["cpu"] ?? 0);
-  return { cpuShares: shares, cpuQuotaUs: limits["cpu"] === undefined ? undefined : cpuQuota(limits["cpu"]), memoryBytes: limits["memory"] === undefined || limits["memory"] === 0 ? undefined : limits["memory"] };
+  return {
+    cpuShares: shares,
+    cpuQuotaUs: limits["cpu"] === undefined ? undefined : cpuQuota(limits["cpu"]),
+    memoryBytes:
+      limits["memory"] === undefined || limits["memory"] === 0 ? undefined : limits["memory"],
+  };
 }

@@ -64,8 +64,14 @@ function configForm2(settings: ContainerdSettings): string {
         ...runtimeFlags(settings),
       },
     ],
-    [table(cri, "cni"), { bin_dir: settings.cniBinDirs[0] ?? "", conf_dir: settings.cniConfDir, max_conf_num: 1 }],
-    [table(cri, "containerd"), { snapshotter: settings.snapshotter, default_runtime_name: settings.defaultRuntime }],
+    [
+      table(cri, "cni"),
+      { bin_dir: settings.cniBinDirs[0] ?? "", conf_dir: settings.cniConfDir, max_conf_num: 1 },
+    ],
+    [
+      table(cri, "containerd"),
+      { snapshotter: settings.snapshotter, default_runtime_name: settings.defaultRuntime },
+    ],
     ...runtimeTables(cri, settings),
     [table(cri, "registry"), { config_path: settings.registryConfigDir }],
   ]);
@@ -78,12 +84,23 @@ function configForm3(settings: ContainerdSettings): string {
     [undefined, { version: 3, ...head(settings), disabled_plugins: DISABLED_PLUGINS_V2 }],
     ["grpc", { address: settings.socket }],
     [table("io.containerd.internal.v1.opt"), { path: `${settings.root}/opt` }],
-    [table("io.containerd.grpc.v1.cri"), { stream_server_address: "127.0.0.1", stream_server_port: "0" }],
+    [
+      table("io.containerd.grpc.v1.cri"),
+      { stream_server_address: "127.0.0.1", stream_server_port: "0" },
+    ],
     [table(images), { snapshotter: settings.snapshotter }],
     [table(images, "pinned_images"), { sandbox: settings.sandboxImage }],
     [table(images, "registry"), { config_path: settings.registryConfigDir }],
     [table(runtime), runtimeFlags(settings)],
-    [table(runtime, "cni"), { bin_dirs: settings.cniBinDirs, conf_dir: settings.cniConfDir, max_conf_num: 1, use_internal_loopback: true }],
+    [
+      table(runtime, "cni"),
+      {
+        bin_dirs: settings.cniBinDirs,
+        conf_dir: settings.cniConfDir,
+        max_conf_num: 1,
+        use_internal_loopback: true,
+      },
+    ],
     [table(runtime, "containerd"), { default_runtime_name: settings.defaultRuntime }],
     ...runtimeTables(runtime, settings),
   ]);
@@ -93,7 +110,11 @@ type Value = string | number | boolean | readonly string[];
 type Table = readonly [name: string | undefined, values: Readonly<Record<string, Value>>];
 
 function head(settings: ContainerdSettings): Record<string, Value> {
-  return { root: settings.root, state: settings.state, oom_score: settings.restrictOomScore ? 0 : CONTAINERD_OOM_SCORE };
+  return {
+    root: settings.root,
+    state: settings.state,
+    oom_score: settings.restrictOomScore ? 0 : CONTAINERD_OOM_SCORE,
+  };
 }
 
 function runtimeFlags(settings: ContainerdSettings): Record<string, Value> {
@@ -112,7 +133,11 @@ function runtimeTables(plugin: string, settings: ContainerdSettings): Table[] {
     [
       table(plugin, "containerd", "runtimes", name, "options"),
       // Its own root, else every containerd on the machine shares runc's default one.
-      { SystemdCgroup: settings.systemdCgroup, BinaryName: program, Root: `${settings.state}/${name}` },
+      {
+        SystemdCgroup: settings.systemdCgroup,
+        BinaryName: program,
+        Root: `${settings.state}/${name}`,
+      },
     ],
   ]);
 }

@@ -1,4 +1,9 @@
-export type ContainerdErrorCode = "notInstalled" | "startFailed" | "socketInUse" | "unsupportedVersion" | "stopFailed";
+export type ContainerdErrorCode =
+  | "notInstalled"
+  | "startFailed"
+  | "socketInUse"
+  | "unsupportedVersion"
+  | "stopFailed";
 
 /** Why the managed containerd could not be run. The message says what to do. */
 export class ContainerdError extends Error {

@@ -12,12 +12,31 @@ import { createHash } from "node:crypto";
 import { mkdir, open, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PAUSE_IMAGE_REFERENCE, createContainerdRuntime } from "@wherry/cri-api";
-import { createService, silentLogger, systemClock, type Clock, type Logger, type Service } from "@wherry/service-kit";
+import {
+  createService,
+  silentLogger,
+  systemClock,
+  type Clock,
+  type Logger,
+  type Service,
+} from "@wherry/service-kit";
 import { containerdConfig } from "./config-toml.ts";
 import { ContainerdError } from "./containerd-error.ts";
 import { readHostFacts, type HostFacts } from "./host-facts.ts";
-import { isAlive, readProcessRecord, removeProcessRecord, startTimeOf, writeProcessRecord, type ProcessRecord } from "./process-record.ts";
-import { DEFAULT_SEARCH_PATH, findPrograms, findProgram, type ContainerdPrograms } from "./programs.ts";
+import {
+  isAlive,
+  readProcessRecord,
+  removeProcessRecord,
+  startTimeOf,
+  writeProcessRecord,
+  type ProcessRecord,
+} from "./process-record.ts";
+import {
+  DEFAULT_SEARCH_PATH,
+  findPrograms,
+  findProgram,
+  type ContainerdPrograms,
+} from "./programs.ts";
 import { watchSocket, type SocketWatch } from "./socket-watch.ts";
 import { endProcess, recordFile, terminateContainerd } from "./terminate.ts";
 
@@ -68,7 +87,10 @@ export interface ContainerdService extends Service {
 
 export const DEFAULT_STATE_DIR = "/run/wherry/containerd";
 
-export function createContainerdService(config: ContainerdConfig, deps: ContainerdDeps): ContainerdService {
+export function createContainerdService(
+  config: ContainerdConfig,
+  deps: ContainerdDeps,
+): ContainerdService {
   const { clock = systemClock } = deps;
   const log = deps.log.child({ component: "containerd" });
   const paths = pathsOf(config);
@@ -93,10 +115,22 @@ export function createContainerdService(config: ContainerdConfig, deps: Containe
       });
       await new Promise<void>((resolve, reject) => {
         child.once("spawn", resolve);
-        child.once("error", (error) => reject(new ContainerdError("startFailed", `${programs.containerd} cannot be started: ${error.message}`, { cause: error })));
+        child.once("error", (error) =>
+          reject(
+            new ContainerdError(
+              "startFailed",
+              `${programs.containerd} cannot be started: ${error.message}`,
+              { cause: error },
+            ),
+          ),
+        );
       });
       child.unref();
-      const record = { pid: child.pid ?? 0, startTime: (await startTimeOf(child.pid ?? 0)) ?? "", config: digest };
+      const record = {
+        pid: child.pid ?? 0,
+        startTime: (await startTimeOf(child.pid ?? 0)) ?? "",
+        config: digest,
+      };
       await writeProcessRecord(paths.recordFile, record);
       return record;
     } finally {
@@ -104,18 +138,34 @@ export function createContainerdService(config: ContainerdConfig, deps: Containe
     }
   };
 
-  const waitUntilReady = async (record: ProcessRecord, withinMs: number, signal: AbortSignal): Promise<void> => {
+  const waitUntilReady = async (
+    record: ProcessRecord,
+    withinMs: number,
+    signal: AbortSignal,
+  ): Promise<void> => {
     const runtime = createContainerdRuntime({ socket: paths.socket, log: silentLogger, clock });
     const deadlineMs = clock.monotonic() + withinMs;
     try {
-      for (let delayMs = READY_CHECK_MIN_MS; ; delayMs = Math.min(delayMs * 2, READY_CHECK_MAX_MS)) {
+      for (
+        let delayMs = READY_CHECK_MIN_MS;
+        ;
+        delayMs = Math.min(delayMs * 2, READY_CHECK_MAX_MS)
+      ) {
         const ready = await runtime.status().then(
           (status) => status.runtimeReady,
           () => false,
         );
         if (ready) return;
-        if (!(await isAlive(record))) throw new ContainerdError("startFailed", `containerd ended while starting (${lastExit}); ${await logTail(paths.logFile)}`);
-        if (clock.monotonic() >= deadlineMs) throw new ContainerdError("startFailed", `containerd is not ready after ${withinMs / 1000} s; ${await logTail(paths.logFile)}`);
+        if (!(await isAlive(record)))
+          throw new ContainerdError(
+            "startFailed",
+            `containerd ended while starting (${lastExit}); ${await logTail(paths.logFile)}`,
+          );
+        if (clock.monotonic() >= deadlineMs)
+          throw new ContainerdError(
+            "startFailed",
+            `containerd is not ready after ${withinMs / 1000} s; ${await logTail(paths.logFile)}`,
+          );
         await clock.sleep(delayMs, signal);
       }
     } finally {
@@ -137,10 +187,16 @@ export function createContainerdService(config: ContainerdConfig, deps: Containe
         return true;
       } catch (error) {
         signal.throwIfAborted();
-        log.warn({ pid: record.pid, err: error }, "the running containerd does not answer and is replaced");
+        log.warn(
+          { pid: record.pid, err: error },
+          "the running containerd does not answer and is replaced",
+        );
       }
     } else {
-      log.info({ pid: record.pid }, "the running containerd has another configuration and is replaced");
+      log.info(
+        { pid: record.pid },
+        "the running containerd has another configuration and is replaced",
+      );
     }
     await endProcess(record, clock);
     await removeProcessRecord(paths.recordFile);
@@ -149,9 +205,18 @@ export function createContainerdService(config: ContainerdConfig, deps: Containe
 
   const bringUp = async (signal: AbortSignal): Promise<void> => {
     const programs = await findPrograms(searchPath);
-    const text = containerdConfig(await settingsFor(config, paths, programs, await warnedFacts(log)));
+    const text = containerdConfig(
+      await settingsFor(config, paths, programs, await warnedFacts(log)),
+    );
     const digest = createHash("sha256").update(text).update(programs.version.text).digest("hex");
-    for (const folder of [paths.root, paths.stateDir, paths.registryConfigDir, paths.cniConfDir, dirname(paths.configFile), dirname(paths.socket)]) {
+    for (const folder of [
+      paths.root,
+      paths.stateDir,
+      paths.registryConfigDir,
+      paths.cniConfDir,
+      dirname(paths.configFile),
+      dirname(paths.socket),
+    ]) {
       await mkdir(folder, { recursive: true, mode: 0o711 });
     }
     await writeFile(paths.configFile, text, { mode: 0o600 });
@@ -159,7 +224,10 @@ export function createContainerdService(config: ContainerdConfig, deps: Containe
     await refuseForeignServer(paths.socket);
     const record = await launch(programs, digest);
     await waitUntilReady(record, READY_WITHIN_MS, signal);
-    log.info({ pid: record.pid, version: programs.version.text, socket: paths.socket }, "containerd is ready");
+    log.info(
+      { pid: record.pid, version: programs.version.text, socket: paths.socket },
+      "containerd is ready",
+    );
   };
 
   /** Starts containerd again when it goes away. */
@@ -171,7 +239,12 @@ export function createContainerdService(config: ContainerdConfig, deps: Containe
       const nowMs = clock.monotonic();
       restarts = [...restarts.filter((atMs) => nowMs - atMs < RESTART_WINDOW_MS), nowMs];
       if (restarts.length > RESTARTS_MAX) {
-        fail(new ContainerdError("startFailed", `containerd ended ${restarts.length} times within ${RESTART_WINDOW_MS / 1000} s (${lastExit}); ${await logTail(paths.logFile)}`));
+        fail(
+          new ContainerdError(
+            "startFailed",
+            `containerd ended ${restarts.length} times within ${RESTART_WINDOW_MS / 1000} s (${lastExit}); ${await logTail(paths.logFile)}`,
+          ),
+        );
         return;
       }
       log.warn({ reason: lastExit }, "containerd went away and is started again");
@@ -235,9 +308,17 @@ function pathsOf(config: ContainerdConfig): ContainerdPaths {
   };
 }
 
-async function settingsFor(config: ContainerdConfig, paths: ContainerdPaths, programs: ContainerdPrograms, facts: HostFacts) {
+async function settingsFor(
+  config: ContainerdConfig,
+  paths: ContainerdPaths,
+  programs: ContainerdPrograms,
+  facts: HostFacts,
+) {
   const crun = facts.hasHybridCgroups && programs.runc !== undefined ? undefined : programs.crun;
-  const runtimes = { ...(programs.runc === undefined ? {} : { runc: programs.runc }), ...(crun === undefined ? {} : { crun }) };
+  const runtimes = {
+    ...(programs.runc === undefined ? {} : { runc: programs.runc }),
+    ...(crun === undefined ? {} : { crun }),
+  };
   return {
     version: programs.version,
     root: paths.root,
@@ -267,7 +348,10 @@ async function existingCniFolders(config: ContainerdConfig): Promise<readonly st
 
 async function warnedFacts(log: Logger): Promise<HostFacts> {
   const facts = await readHostFacts();
-  if (!facts.hasSharedRoot) log.info("/ is not a shared mount: volumes with mount propagation will fail until `mount --make-rshared /` is run");
+  if (!facts.hasSharedRoot)
+    log.info(
+      "/ is not a shared mount: volumes with mount propagation will fail until `mount --make-rshared /` is run",
+    );
   return facts;
 }
 
@@ -283,7 +367,10 @@ async function refuseForeignServer(socket: string): Promise<void> {
     probe.once("error", () => resolve(false));
   });
   if (answers) {
-    throw new ContainerdError("socketInUse", `${socket} is served by a containerd that Wherry has no record of. End it, choose another --data-dir and state directory, or use it as it is with --container-runtime-endpoint ${socket}`);
+    throw new ContainerdError(
+      "socketInUse",
+      `${socket} is served by a containerd that Wherry has no record of. End it, choose another --data-dir and state directory, or use it as it is with --container-runtime-endpoint ${socket}`,
+    );
   }
 }
 
@@ -301,7 +388,12 @@ async function logTail(file: string): Promise<string> {
     const handle = await open(file);
     try {
       const { size } = await handle.stat();
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(LOG_TAIL_BYTES), 0, LOG_TAIL_BYTES, Math.max(0, size - LOG_TAIL_BYTES));
+      const { buffer, bytesRead } = await handle.read(
+        Buffer.alloc(LOG_TAIL_BYTES),
+        0,
+        LOG_TAIL_BYTES,
+        Math.max(0, size - LOG_TAIL_BYTES),
+      );
       return `the end of ${file}:\n${buffer.toString("utf8", 0, bytesRead)}`;
     } finally {
       await handle.close();

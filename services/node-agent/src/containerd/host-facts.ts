@@ -22,7 +22,8 @@ export async function readHostFacts(): Promise<HostFacts> {
   ]);
   return {
     mayRaiseLimits: hasCapability(status ?? "", CAP_SYS_RESOURCE),
-    hasAppArmor: apparmor?.startsWith("Y") === true && (await exists("/sys/kernel/security/apparmor")),
+    hasAppArmor:
+      apparmor?.startsWith("Y") === true && (await exists("/sys/kernel/security/apparmor")),
     hasHybridCgroups: (unified ?? "").trim() !== "",
     hasSharedRoot: isSharedMount(mounts ?? "", "/"),
   };

@@ -11,8 +11,11 @@ export interface ProcessRecord {
 
 export async function readProcessRecord(file: string): Promise<ProcessRecord | undefined> {
   try {
-    const { pid, startTime, config } = JSON.parse(await readFile(file, "utf8")) as Partial<ProcessRecord>;
-    if (typeof pid === "number" && typeof startTime === "string" && typeof config === "string") return { pid, startTime, config };
+    const { pid, startTime, config } = JSON.parse(
+      await readFile(file, "utf8"),
+    ) as Partial<ProcessRecord>;
+    if (typeof pid === "number" && typeof startTime === "string" && typeof config === "string")
+      return { pid, startTime, config };
   } catch {
     // Missing or half-written: as if there were none. The socket is checked as well.
   }

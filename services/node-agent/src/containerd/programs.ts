@@ -6,7 +6,14 @@ import { promisify } from "node:util";
 import { ContainerdError } from "./containerd-error.ts";
 
 /** Folders that a service's PATH has, and one more for what was installed by hand. */
-export const DEFAULT_SEARCH_PATH: readonly string[] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+export const DEFAULT_SEARCH_PATH: readonly string[] = [
+  "/usr/local/sbin",
+  "/usr/local/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+];
 
 const VERSION_TIMEOUT_MS = 10_000;
 
@@ -25,8 +32,13 @@ export interface ContainerdVersion {
 
 /** Finds containerd and a low-level runtime, or says what to install. */
 export async function findPrograms(searchPath: readonly string[]): Promise<ContainerdPrograms> {
-  const [containerd, runc, crun] = await Promise.all(["containerd", "runc", "crun"].map((name) => findProgram(name, searchPath)));
-  const missing = [...(containerd === undefined ? ["containerd"] : []), ...(runc === undefined && crun === undefined ? ["runc"] : [])];
+  const [containerd, runc, crun] = await Promise.all(
+    ["containerd", "runc", "crun"].map((name) => findProgram(name, searchPath)),
+  );
+  const missing = [
+    ...(containerd === undefined ? ["containerd"] : []),
+    ...(runc === undefined && crun === undefined ? ["runc"] : []),
+  ];
   if (containerd === undefined || missing.length > 0) {
     throw new ContainerdError(
       "notInstalled",
@@ -37,7 +49,10 @@ export async function findPrograms(searchPath: readonly string[]): Promise<Conta
   return { containerd, version, runc, crun };
 }
 
-export async function findProgram(name: string, searchPath: readonly string[]): Promise<string | undefined> {
+export async function findProgram(
+  name: string,
+  searchPath: readonly string[],
+): Promise<string | undefined> {
   for (const folder of searchPath) {
     const file = join(folder, name);
     try {
@@ -55,16 +70,25 @@ export function parseVersion(text: string): ContainerdVersion {
   const match = /\bv?(\d+)\.(\d+)\.\d+\S*/.exec(text);
   const [major, minor] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)];
   if (match === null || major < 1 || (major === 1 && minor < 6)) {
-    throw new ContainerdError("unsupportedVersion", `containerd says ${JSON.stringify(text.trim())}; 1.6 or newer is needed`);
+    throw new ContainerdError(
+      "unsupportedVersion",
+      `containerd says ${JSON.stringify(text.trim())}; 1.6 or newer is needed`,
+    );
   }
   return { major, minor, text: match[0] };
 }
 
 async function versionText(program: string): Promise<string> {
   try {
-    const { stdout } = await promisify(execFile)(program, ["--version"], { timeout: VERSION_TIMEOUT_MS });
+    const { stdout } = await promisify(execFile)(program, ["--version"], {
+      timeout: VERSION_TIMEOUT_MS,
+    });
     return stdout;
   } catch (error) {
-    throw new ContainerdError("startFailed", `${program} --version failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new ContainerdError(
+      "startFailed",
+      `${program} --version failed: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }

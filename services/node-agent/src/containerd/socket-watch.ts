@@ -14,7 +14,9 @@ export interface SocketWatch {
 export function watchSocket(socket: string): SocketWatch {
   const lost = Promise.withResolvers<void>();
   let closed = false;
-  const session: ClientHttp2Session = connectHttp2("http://localhost", { createConnection: () => connect(socket) });
+  const session: ClientHttp2Session = connectHttp2("http://localhost", {
+    createConnection: () => connect(socket),
+  });
   session.unref();
   session.on("error", () => {});
   session.on("close", () => {

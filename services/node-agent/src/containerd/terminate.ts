@@ -2,7 +2,12 @@ import { join } from "node:path";
 import { kill } from "node:process";
 import type { Clock } from "@wherry/service-kit";
 import { ContainerdError } from "./containerd-error.ts";
-import { isAlive, readProcessRecord, removeProcessRecord, type ProcessRecord } from "./process-record.ts";
+import {
+  isAlive,
+  readProcessRecord,
+  removeProcessRecord,
+  type ProcessRecord,
+} from "./process-record.ts";
 
 const TERM_WAIT_MS = 10_000;
 const KILL_WAIT_MS = 5_000;

@@ -1,4 +1,5 @@
 import { statfs } from "node:fs/promises";
+import { PAUSE_IMAGE_REFERENCE } from "@wherry/cri-api";
 import type { ContainerRuntime, Image } from "@wherry/cri-api";
 import type { Clock, Logger } from "@wherry/service-kit";
 
@@ -16,10 +17,22 @@ export interface ImageUse {
   readonly lastUsedMs: number;
 }
 
-/** The images to remove, least recently used first, until `bytesToFree` are met. Those in use, pinned or too young stay. */
-export function chooseImages(images: readonly ImageUse[], inUse: ReadonlySet<string>, bytesToFree: number, nowMs: number, minAgeMs: number): readonly Image[] {
+/** The images to remove, least recently used first, until `bytesToFree` are met. Those in use, pinned or too young stay, and so does the sandbox image: containerd 1.6 does not tell that it is pinned. */
+export function chooseImages(
+  images: readonly ImageUse[],
+  inUse: ReadonlySet<string>,
+  bytesToFree: number,
+  nowMs: number,
+  minAgeMs: number,
+): readonly Image[] {
   const candidates = images
-    .filter(({ image, firstSeenMs }) => !image.pinned && !inUse.has(image.id) && nowMs - firstSeenMs >= minAgeMs)
+    .filter(
+      ({ image, firstSeenMs }) =>
+        !image.pinned &&
+        !image.repoTags.includes(PAUSE_IMAGE_REFERENCE) &&
+        !inUse.has(image.id) &&
+        nowMs - firstSeenMs >= minAgeMs,
+    )
     .toSorted((a, b) => a.lastUsedMs - b.lastUsedMs || a.firstSeenMs - b.firstSeenMs);
   const chosen: Image[] = [];
   let freed = 0;
@@ -32,7 +45,11 @@ export function chooseImages(images: readonly ImageUse[], inUse: ReadonlySet<str
 }
 
 /** Bytes to free to get from the high to the low threshold; 0: use is below the high one. */
-export function bytesOverThreshold(capacityBytes: number, availableBytes: number, limits: Pick<ImageCollectionLimits, "highPercent" | "lowPercent">): number {
+export function bytesOverThreshold(
+  capacityBytes: number,
+  availableBytes: number,
+  limits: Pick<ImageCollectionLimits, "highPercent" | "lowPercent">,
+): number {
   if (capacityBytes <= 0) return 0;
   const usedPercent = 100 - Math.floor((availableBytes * 100) / capacityBytes);
   if (usedPercent < limits.highPercent) return 0;
@@ -52,7 +69,10 @@ export interface ImageCollectorDeps {
   readonly onFailure: (message: string) => void;
 }
 
-export function createImageCollector(limits: ImageCollectionLimits, deps: ImageCollectorDeps): ImageCollector {
+export function createImageCollector(
+  limits: ImageCollectionLimits,
+  deps: ImageCollectorDeps,
+): ImageCollector {
   const { runtime, clock, log } = deps;
   const seen = new Map<string, { readonly firstSeenMs: number; lastUsedMs: number }>();
 
@@ -62,8 +82,14 @@ export function createImageCollector(limits: ImageCollectionLimits, deps: ImageC
     return entry;
   };
 
-  const look = async (): Promise<{ readonly images: readonly ImageUse[]; readonly inUse: ReadonlySet<string> }> => {
-    const [images, containers] = await Promise.all([runtime.listImages(), runtime.listContainers()]);
+  const look = async (): Promise<{
+    readonly images: readonly ImageUse[];
+    readonly inUse: ReadonlySet<string>;
+  }> => {
+    const [images, containers] = await Promise.all([
+      runtime.listImages(),
+      runtime.listContainers(),
+    ]);
     const inUse = new Set(containers.flatMap((one) => [one.image, one.imageRef]));
     for (const image of images) {
       const names = [image.id, ...image.repoTags, ...image.repoDigests];
@@ -90,9 +116,15 @@ export function createImageCollector(limits: ImageCollectionLimits, deps: ImageC
       for (const image of chooseImages(images, inUse, bytes, clock.now(), limits.minAgeMs)) {
         await runtime.removeImage(image.id);
         freed += image.size;
-        log.info({ image: image.repoTags[0] ?? image.id, bytes: image.size }, "removed an unused image");
+        log.info(
+          { image: image.repoTags[0] ?? image.id, bytes: image.size },
+          "removed an unused image",
+        );
       }
-      if (freed < bytes) deps.onFailure(`Failed to garbage collect required amount of images. Attempted to free ${Math.ceil(bytes)} bytes, but only found ${freed} bytes eligible to free.`);
+      if (freed < bytes)
+        deps.onFailure(
+          `Failed to garbage collect required amount of images. Attempted to free ${Math.ceil(bytes)} bytes, but only found ${freed} bytes eligible to free.`,
+        );
     },
   };
 }

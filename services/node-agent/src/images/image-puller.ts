@@ -10,17 +10,33 @@ import { createSemaphore } from "../pods/semaphore.ts";
 import { applyDefaultTag } from "./image-reference.ts";
 import { credentialsFor } from "./pull-secrets.ts";
 
-export type ImageFailureReason = "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" | "RegistryUnavailable";
+export type ImageFailureReason =
+  | "ErrImagePull"
+  | "ImagePullBackOff"
+  | "ErrImageNeverPull"
+  | "InvalidImageName"
+  | "ImageInspectError"
+  | "RegistryUnavailable";
 
 export type EnsureImageResult =
   | { readonly kind: "present"; readonly imageRef: string }
-  | { readonly kind: "failed"; readonly reason: ImageFailureReason; readonly message: string; readonly retryAtMs: number | undefined };
+  | {
+      readonly kind: "failed";
+      readonly reason: ImageFailureReason;
+      readonly message: string;
+      readonly retryAtMs: number | undefined;
+    };
 
 export type RecordEvent = (type: "Normal" | "Warning", reason: string, message: string) => void;
 
 export interface ImagePuller {
   /** Makes the container's image available by its pull policy; events go to `record`. */
-  ensure(pod: Pod, container: ContainerSpec, secrets: readonly Secret[], record: RecordEvent): Promise<EnsureImageResult>;
+  ensure(
+    pod: Pod,
+    container: ContainerSpec,
+    secrets: readonly Secret[],
+    record: RecordEvent,
+  ): Promise<EnsureImageResult>;
   /** Forgets the back-off of a pod that is gone. */
   forget(uid: string): void;
 }
@@ -57,14 +73,29 @@ export function createImagePuller(deps: ImagePullerDeps, pullsMax: number): Imag
     throw failure;
   };
 
-  const pullWithEvents = async (pod: Pod, image: string, secrets: readonly Secret[], record: RecordEvent): Promise<EnsureImageResult> => {
+  const pullWithEvents = async (
+    pod: Pod,
+    image: string,
+    secrets: readonly Secret[],
+    record: RecordEvent,
+  ): Promise<EnsureImageResult> => {
     const uid = podUid(pod);
     const previous = failures.get(uid)?.get(image);
-    const held = backoffUntil(previous?.entry, previous?.entry.updatedAtMs ?? 0, clock.now(), imagePullBackoff);
+    const held = backoffUntil(
+      previous?.entry,
+      previous?.entry.updatedAtMs ?? 0,
+      clock.now(),
+      imagePullBackoff,
+    );
     if (previous !== undefined && held !== undefined) {
       const text = `Back-off pulling image "${image}"`;
       record("Normal", "BackOff", text);
-      return { kind: "failed", reason: "ImagePullBackOff", message: `${text}: ${previous.text}`, retryAtMs: held };
+      return {
+        kind: "failed",
+        reason: "ImagePullBackOff",
+        message: `${text}: ${previous.text}`,
+        retryAtMs: held,
+      };
     }
     record("Normal", "Pulling", `Pulling image "${image}"`);
     const askedMs = clock.monotonic();
@@ -92,9 +123,14 @@ export function createImagePuller(deps: ImagePullerDeps, pullsMax: number): Imag
       const plain = errorText(error);
       const unavailable = plain.startsWith("RegistryUnavailable");
       const reason = unavailable ? "RegistryUnavailable" : "ErrImagePull";
-      const message = unavailable ? `image pull failed for ${image} because the registry is unavailable${plain.slice("RegistryUnavailable".length)}` : detail;
+      const message = unavailable
+        ? `image pull failed for ${image} because the registry is unavailable${plain.slice("RegistryUnavailable".length)}`
+        : detail;
       const byImage = failures.get(uid) ?? new Map<string, Failure>();
-      byImage.set(image, { entry: nextBackoff(previous?.entry, now, now, imagePullBackoff), text: `${reason}: ${message}` });
+      byImage.set(image, {
+        entry: nextBackoff(previous?.entry, now, now, imagePullBackoff),
+        text: `${reason}: ${message}`,
+      });
       failures.set(uid, byImage);
       return { kind: "failed", reason, message, retryAtMs: now + noticeMs };
     }
@@ -119,17 +155,31 @@ export function createImagePuller(deps: ImagePullerDeps, pullsMax: number): Imag
       } catch (error) {
         const message = `Failed to inspect image "${asked}": ${errorText(error)}`;
         record("Warning", "InspectFailed", message);
-        return { kind: "failed", reason: "ImageInspectError", message, retryAtMs: clock.now() + imagePullBackoff.initialMs };
+        return {
+          kind: "failed",
+          reason: "ImageInspectError",
+          message,
+          retryAtMs: clock.now() + imagePullBackoff.initialMs,
+        };
       }
       if (present !== undefined) {
-        record("Normal", "Pulled", `Container image "${asked}" already present on machine and can be accessed by the pod`);
+        record(
+          "Normal",
+          "Pulled",
+          `Container image "${asked}" already present on machine and can be accessed by the pod`,
+        );
         deps.onUsed?.(present.id);
         return { kind: "present", imageRef: present.id };
       }
       if (policy === "Never") {
         const message = `Container image "${asked}" is not present with pull policy of Never`;
         record("Warning", "ErrImageNeverPull", message);
-        return { kind: "failed", reason: "ErrImageNeverPull", message, retryAtMs: clock.now() + imagePullBackoff.initialMs };
+        return {
+          kind: "failed",
+          reason: "ErrImageNeverPull",
+          message,
+          retryAtMs: clock.now() + imagePullBackoff.initialMs,
+        };
       }
       return pullWithEvents(pod, image, secrets, record);
     },

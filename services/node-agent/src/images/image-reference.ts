@@ -17,7 +17,8 @@ const referencePattern =
 
 /** Reads a reference as Docker and containerd do: the first part is a registry when it holds a dot, a colon, or is `localhost`. */
 export function parseImageReference(image: string): ImageReference {
-  const problem = (): ImageReferenceError => new ImageReferenceError(`couldn't parse image name "${image}": invalid reference format`);
+  const problem = (): ImageReferenceError =>
+    new ImageReferenceError(`couldn't parse image name "${image}": invalid reference format`);
   if (image.length > 500) throw problem();
   const slash = image.indexOf("/");
   const first = slash < 0 ? "" : image.slice(0, slash);
@@ -26,7 +27,10 @@ export function parseImageReference(image: string): ImageReference {
   const groups = referencePattern.exec(full)?.groups;
   if (groups?.["path"] === undefined || groups["domain"] === undefined) throw problem();
   const domain = groups["domain"] === "index.docker.io" ? "docker.io" : groups["domain"];
-  const path = domain === "docker.io" && !groups["path"].includes("/") ? `library/${groups["path"]}` : groups["path"];
+  const path =
+    domain === "docker.io" && !groups["path"].includes("/")
+      ? `library/${groups["path"]}`
+      : groups["path"];
   return { repository: `${domain}/${path}`, tag: groups["tag"], digest: groups["digest"] };
 }
 

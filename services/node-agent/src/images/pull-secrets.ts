@@ -29,7 +29,9 @@ export function credentialsFor(image: string, secrets: readonly Secret[]): reado
 function authsOf(secret: Secret): Readonly<Record<string, DockerAuth>> {
   const config = decodeJson(secret.data?.[".dockerconfigjson"]);
   const legacy = decodeJson(secret.data?.[".dockercfg"]);
-  const auths = (config as { readonly auths?: Record<string, DockerAuth> } | undefined)?.auths ?? (legacy as Record<string, DockerAuth> | undefined);
+  const auths =
+    (config as { readonly auths?: Record<string, DockerAuth> } | undefined)?.auths ??
+    (legacy as Record<string, DockerAuth> | undefined);
   return auths ?? {};
 }
 
@@ -44,7 +46,10 @@ function decodeJson(base64: string | undefined): unknown {
 
 /** `https://index.docker.io/v1/` and the like become the registry path that references carry. */
 function registryKey(registry: string): string {
-  const bare = registry.replace(/^https?:\/\//u, "").replace(/\/v[12]\/?$/u, "").replace(/\/+$/u, "");
+  const bare = registry
+    .replace(/^https?:\/\//u, "")
+    .replace(/\/v[12]\/?$/u, "")
+    .replace(/\/+$/u, "");
   return bare.replace(/^(?:index\.|registry-1\.)?docker\.io/u, "docker.io");
 }
 
@@ -66,10 +71,13 @@ function globMatches(pattern: string, text: string): boolean {
 }
 
 function authConfig(serverAddress: string, auth: DockerAuth): AuthConfig {
-  const decoded = auth.auth === undefined ? undefined : Buffer.from(auth.auth, "base64").toString("utf8");
+  const decoded =
+    auth.auth === undefined ? undefined : Buffer.from(auth.auth, "base64").toString("utf8");
   const colon = decoded?.indexOf(":") ?? -1;
-  const username = auth.username ?? (decoded !== undefined && colon >= 0 ? decoded.slice(0, colon) : undefined);
-  const password = auth.password ?? (decoded !== undefined && colon >= 0 ? decoded.slice(colon + 1) : undefined);
+  const username =
+    auth.username ?? (decoded !== undefined && colon >= 0 ? decoded.slice(0, colon) : undefined);
+  const password =
+    auth.password ?? (decoded !== undefined && colon >= 0 ? decoded.slice(colon + 1) : undefined);
   return {
     serverAddress,
     ...(username === undefined ? {} : { username }),

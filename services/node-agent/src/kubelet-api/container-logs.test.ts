@@ -25,12 +25,29 @@ describe("log lines", () => {
   };
 
   test("lose their prefix, and parts of a line are joined", () => {
-    assert.equal(show({}, "2026-01-01T00:00:00.000000001Z stdout P abc", "2026-01-01T00:00:00.000000002Z stdout F def"), "abcdef\n");
-    assert.equal(show({}, "2026-01-01T00:00:00Z stdout F ", "2026-01-01T00:00:00Z stderr F two words"), "\ntwo words\n");
+    assert.equal(
+      show(
+        {},
+        "2026-01-01T00:00:00.000000001Z stdout P abc",
+        "2026-01-01T00:00:00.000000002Z stdout F def",
+      ),
+      "abcdef\n",
+    );
+    assert.equal(
+      show({}, "2026-01-01T00:00:00Z stdout F ", "2026-01-01T00:00:00Z stderr F two words"),
+      "\ntwo words\n",
+    );
   });
 
   test("keep one timestamp a line when asked", () => {
-    assert.equal(show({ timestamps: true }, "2026-01-01T00:00:00.1Z stdout P abc", "2026-01-01T00:00:00.2Z stdout F def"), "2026-01-01T00:00:00.1Z abcdef\n");
+    assert.equal(
+      show(
+        { timestamps: true },
+        "2026-01-01T00:00:00.1Z stdout P abc",
+        "2026-01-01T00:00:00.2Z stdout F def",
+      ),
+      "2026-01-01T00:00:00.1Z abcdef\n",
+    );
   });
 
   test("are chosen by time and stream", () => {
@@ -46,8 +63,19 @@ describe("log options", () => {
     const parse = (query: string) => parseLogsQuery(new URLSearchParams(query), 10_000);
     assert.equal(parse("sinceSeconds=4").sinceMs, 6000);
     assert.equal(parse("sinceTime=1970-01-01T00:00:01Z").sinceMs, 1000);
-    for (const query of ["tailLines=-1", "tailLines=x", "limitBytes=0", "sinceSeconds=0", "sinceTime=soon", "stream=Both"]) {
-      assert.throws(() => parse(query), (error: unknown) => error instanceof KubeletHttpError && error.status === 400, query);
+    for (const query of [
+      "tailLines=-1",
+      "tailLines=x",
+      "limitBytes=0",
+      "sinceSeconds=0",
+      "sinceTime=soon",
+      "stream=Both",
+    ]) {
+      assert.throws(
+        () => parse(query),
+        (error: unknown) => error instanceof KubeletHttpError && error.status === 400,
+        query,
+      );
     }
   });
 });
@@ -64,7 +92,12 @@ describe("a log file", () => {
     await writeFile(path, text);
     const file = await openLogFile(path, tail);
     const lines: string[] = [];
-    for (let more = (await file?.readLines()) ?? []; more.length > 0; more = (await file?.readLines()) ?? []) lines.push(...more.map((line) => line.toString()));
+    for (
+      let more = (await file?.readLines()) ?? [];
+      more.length > 0;
+      more = (await file?.readLines()) ?? []
+    )
+      lines.push(...more.map((line) => line.toString()));
     await file?.close();
     return lines;
   };
@@ -104,14 +137,17 @@ describe("/containerLogs", () => {
     runtime.close();
   });
 
-  const run = async (name: string): Promise<{ readonly path: string; readonly containerId: string }> => {
+  const run = async (
+    name: string,
+  ): Promise<{ readonly path: string; readonly containerId: string }> => {
     const { containerId } = await node.runPod(name, "sleep infinity");
     const { logPath } = await runtime.containerStatus(containerId);
     await mkdir(dirname(logPath), { recursive: true });
     return { path: logPath, containerId };
   };
   const line = (text: string): string => `2026-01-01T00:00:00Z stdout F ${text}\n`;
-  const logs = (name: string, query: string): Promise<Response> => fetch(`${node.url}/api/v1/namespaces/default/pods/${name}/log?${query}`);
+  const logs = (name: string, query: string): Promise<Response> =>
+    fetch(`${node.url}/api/v1/namespaces/default/pods/${name}/log?${query}`);
 
   test("ends at the byte limit", async () => {
     const { path } = await run("limited");
@@ -143,7 +179,10 @@ describe("/containerLogs", () => {
     const lines = Array.from({ length: 200_000 }, (_, index) => `number ${index}`);
     await writeFile(path, lines.map(line).join(""));
     assert.ok((await (await logs("large", "")).text()) === `${lines.join("\n")}\n`);
-    assert.equal(await (await logs("large", "tailLines=3")).text(), `${lines.slice(-3).join("\n")}\n`);
+    assert.equal(
+      await (await logs("large", "tailLines=3")).text(),
+      `${lines.slice(-3).join("\n")}\n`,
+    );
   });
 
   test("is empty before anything was written, and says which pod or container is not there", async () => {
@@ -163,12 +202,18 @@ describe("the kubelet API", () => {
     runtime = createSimulatedRuntime();
     const node = await startStreamingNode(runtime, "busybox:1");
     await node.runPod("web", "sleep infinity");
-    const pod = { metadata: { name: "web", namespace: "default", uid: "uid-web" }, spec: { containers: [{ name: "main" }] } } as unknown as Pod;
+    const pod = {
+      metadata: { name: "web", namespace: "default", uid: "uid-web" },
+      spec: { containers: [{ name: "main" }] },
+    } as unknown as Pod;
     const kubelet = createKubeletApi({
       nodeName: "node-1",
       runtime,
       log: silentLogger,
-      pods: { list: () => [pod], find: (namespace, name) => (namespace === "default" && name === "web" ? pod : undefined) },
+      pods: {
+        list: () => [pod],
+        find: (namespace, name) => (namespace === "default" && name === "web" ? pod : undefined),
+      },
     });
     server = createServer((request, response) => kubelet.handle(request, response));
     server.listen(0, "127.0.0.1");
@@ -184,22 +229,42 @@ describe("the kubelet API", () => {
 
   test("answers health checks and lists its pods", async () => {
     assert.equal(await (await fetch(`${url}/healthz`)).text(), "ok");
-    const list = (await (await fetch(`${url}/pods`)).json()) as { kind: string; items: { metadata: { name: string } }[] };
+    const list = (await (await fetch(`${url}/pods`)).json()) as {
+      kind: string;
+      items: { metadata: { name: string } }[];
+    };
     assert.equal(list.kind, "PodList");
-    assert.deepEqual(list.items.map((item) => item.metadata.name), ["web"]);
+    assert.deepEqual(
+      list.items.map((item) => item.metadata.name),
+      ["web"],
+    );
   });
 
   test("gives the metrics server what it reads", async () => {
     const text = await (await fetch(`${url}/metrics/resource`)).text();
     assert.match(text, /^# TYPE container_cpu_usage_seconds_total counter$/m);
-    assert.match(text, /^container_memory_working_set_bytes\{container="main",namespace="default",pod="web"\} \d+ \d+$/m);
+    assert.match(
+      text,
+      /^container_memory_working_set_bytes\{container="main",namespace="default",pod="web"\} \d+ \d+$/m,
+    );
     assert.match(text, /^pod_cpu_usage_seconds_total\{namespace="default",pod="web"\} \S+ \d+$/m);
     assert.match(text, /^node_memory_working_set_bytes \d+ \d+$/m);
     assert.match(text, /^resource_scrape_error 0$/m);
   });
 
   test("summarises the node and its pods, with rates from the second time on", async () => {
-    const summary = async () => (await (await fetch(`${url}/stats/summary`)).json()) as { node: { nodeName: string }; pods: { podRef: { uid: string }; containers: { name: string; cpu: Record<string, number>; memory: Record<string, number> }[] }[] };
+    const summary = async () =>
+      (await (await fetch(`${url}/stats/summary`)).json()) as {
+        node: { nodeName: string };
+        pods: {
+          podRef: { uid: string };
+          containers: {
+            name: string;
+            cpu: Record<string, number>;
+            memory: Record<string, number>;
+          }[];
+        }[];
+      };
     await summary();
     const { node, pods } = await summary();
     assert.equal(node.nodeName, "node-1");
@@ -209,9 +274,18 @@ describe("the kubelet API", () => {
   });
 
   test("runs a command and gives its output", async () => {
-    assert.equal(await (await fetch(`${url}/run/default/web/main?cmd=echo+hello`, { method: "POST" })).text(), "hello\n");
-    assert.equal((await fetch(`${url}/run/default/web/uid-web/main?cmd=false`, { method: "POST" })).status, 500);
-    assert.equal((await fetch(`${url}/run/default/web/other-uid/main?cmd=true`, { method: "POST" })).status, 404);
+    assert.equal(
+      await (await fetch(`${url}/run/default/web/main?cmd=echo+hello`, { method: "POST" })).text(),
+      "hello\n",
+    );
+    assert.equal(
+      (await fetch(`${url}/run/default/web/uid-web/main?cmd=false`, { method: "POST" })).status,
+      500,
+    );
+    assert.equal(
+      (await fetch(`${url}/run/default/web/other-uid/main?cmd=true`, { method: "POST" })).status,
+      404,
+    );
     assert.equal((await fetch(`${url}/run/default/web/main?cmd=true`)).status, 405);
   });
 

@@ -28,7 +28,12 @@ interface ContainerLogsQuery extends LogOptions {
 }
 
 /** Answers `/containerLogs`: reads the runtime's log file, and follows it through rotations until the container ends. */
-export async function serveContainerLogs(deps: ContainerLogsDeps, target: ContainerTarget, parameters: URLSearchParams, answer: HttpResponse): Promise<void> {
+export async function serveContainerLogs(
+  deps: ContainerLogsDeps,
+  target: ContainerTarget,
+  parameters: URLSearchParams,
+  answer: HttpResponse,
+): Promise<void> {
   // Both kinds of response have the methods used here; their types cannot be called as a union.
   const response = answer as ServerResponse;
   const query = parseLogsQuery(parameters, deps.clock.now());
@@ -43,7 +48,8 @@ export async function serveContainerLogs(deps: ContainerLogsDeps, target: Contai
 }
 
 export function parseLogsQuery(parameters: URLSearchParams, nowMs: number): ContainerLogsQuery {
-  const bad = (name: string, value: string): KubeletHttpError => new KubeletHttpError(400, `{"message": "Invalid request: ${name}=${value}"}`);
+  const bad = (name: string, value: string): KubeletHttpError =>
+    new KubeletHttpError(400, `{"message": "Invalid request: ${name}=${value}"}`);
   const number = (name: string, minimum: number): number | undefined => {
     const text = parameters.get(name);
     if (text === null || text === "") return undefined;
@@ -63,20 +69,38 @@ export function parseLogsQuery(parameters: URLSearchParams, nowMs: number): Cont
     timestamps: flag("timestamps"),
     tailLines: number("tailLines", 0),
     limitBytes: number("limitBytes", 1),
-    sinceMs: sinceSeconds === undefined ? (sinceTime === null ? undefined : Date.parse(sinceTime)) : nowMs - sinceSeconds * 1000,
+    sinceMs:
+      sinceSeconds === undefined
+        ? sinceTime === null
+          ? undefined
+          : Date.parse(sinceTime)
+        : nowMs - sinceSeconds * 1000,
     stream,
   };
 }
 
-async function findLog(runtime: ContainerRuntime, pod: Pod, target: ContainerTarget, previous: boolean): Promise<{ readonly id: string; readonly logPath: string }> {
+async function findLog(
+  runtime: ContainerRuntime,
+  pod: Pod,
+  target: ContainerTarget,
+  previous: boolean,
+): Promise<{ readonly id: string; readonly logPath: string }> {
   const quoted = `${JSON.stringify(target.container)} in pod ${JSON.stringify(target.pod)}`;
-  if (findContainer(pod, target.container) === undefined) throw new KubeletHttpError(404, `container ${JSON.stringify(target.container)} not found in pod ${JSON.stringify(target.pod)}\n`);
-  const instances = (await containerInstances(runtime, pod, target.container)).filter((instance) => instance.state !== "CREATED");
+  if (findContainer(pod, target.container) === undefined)
+    throw new KubeletHttpError(
+      404,
+      `container ${JSON.stringify(target.container)} not found in pod ${JSON.stringify(target.pod)}\n`,
+    );
+  const instances = (await containerInstances(runtime, pod, target.container)).filter(
+    (instance) => instance.state !== "CREATED",
+  );
   const instance = instances[previous ? 1 : 0];
   if (instance === undefined) {
-    if (previous) throw new KubeletHttpError(400, `previous terminated container ${quoted} not found`);
+    if (previous)
+      throw new KubeletHttpError(400, `previous terminated container ${quoted} not found`);
     const waiting = statusOf(pod, target.container)?.state?.waiting?.reason;
-    if (waiting !== undefined) throw new KubeletHttpError(400, `container ${quoted} is waiting to start: ${waiting}`);
+    if (waiting !== undefined)
+      throw new KubeletHttpError(400, `container ${quoted} is waiting to start: ${waiting}`);
     throw new KubeletHttpError(400, `container ${quoted} is not available`);
   }
   const { logPath } = await runtime.containerStatus(instance.id);
@@ -84,8 +108,14 @@ async function findLog(runtime: ContainerRuntime, pod: Pod, target: ContainerTar
 }
 
 function statusOf(pod: Pod, container: string): ApiContainerStatus | undefined {
-  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {};
-  return [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses].find((status) => status.name === container);
+  const {
+    containerStatuses = [],
+    initContainerStatuses = [],
+    ephemeralContainerStatuses = [],
+  } = pod.status ?? {};
+  return [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses].find(
+    (status) => status.name === container,
+  );
 }
 
 /** Writes at the client's pace and stops at the byte limit or when the client has gone. */
@@ -105,11 +135,14 @@ function createOutput(response: ServerResponse, limitBytes: number | undefined):
     },
     gone: gone.signal,
     async write(formatter, lines) {
-      const shown = Buffer.concat(lines.map((line) => formatter.format(line)).filter((text) => text !== undefined));
+      const shown = Buffer.concat(
+        lines.map((line) => formatter.format(line)).filter((text) => text !== undefined),
+      );
       const bytes = shown.subarray(0, Math.min(shown.length, left));
       left -= bytes.length;
       if (bytes.length === 0 || gone.signal.aborted) return;
-      if (!response.write(bytes)) await once(response, "drain", { signal: gone.signal }).catch(() => {});
+      if (!response.write(bytes))
+        await once(response, "drain", { signal: gone.signal }).catch(() => {});
     },
   };
 }
@@ -124,7 +157,11 @@ async function copyLog(path: string, query: ContainerLogsQuery, output: Output):
   }
 }
 
-async function copyLines(file: LogFile, formatter: LogLineFormatter, output: Output): Promise<void> {
+async function copyLines(
+  file: LogFile,
+  formatter: LogLineFormatter,
+  output: Output,
+): Promise<void> {
   while (!output.over) {
     const lines = await file.readLines();
     if (lines.length === 0) return;
@@ -132,7 +169,13 @@ async function copyLines(file: LogFile, formatter: LogLineFormatter, output: Out
   }
 }
 
-async function followLog(deps: ContainerLogsDeps, containerId: string, path: string, query: ContainerLogsQuery, output: Output): Promise<void> {
+async function followLog(
+  deps: ContainerLogsDeps,
+  containerId: string,
+  path: string,
+  query: ContainerLogsQuery,
+  output: Output,
+): Promise<void> {
   const signal = createFileSignal(path, deps.clock);
   const formatter = createLogLineFormatter(query);
   let exited = false;

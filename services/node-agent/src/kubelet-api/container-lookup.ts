@@ -15,24 +15,55 @@ export function findPod(pods: PodDirectory, target: PodTarget): Pod {
 }
 
 /** The instances of a container that the runtime still has, newest first. */
-export async function containerInstances(runtime: ContainerRuntime, pod: Pod, container: string): Promise<readonly Container[]> {
-  const instances = await runtime.listContainers({ labels: { [runtimeLabel.podUid]: pod.metadata.uid ?? "", [runtimeLabel.containerName]: container } });
-  return [...instances].sort((a, b) => b.metadata.attempt - a.metadata.attempt || (b.createdAt > a.createdAt ? 1 : -1));
+export async function containerInstances(
+  runtime: ContainerRuntime,
+  pod: Pod,
+  container: string,
+): Promise<readonly Container[]> {
+  const instances = await runtime.listContainers({
+    labels: {
+      [runtimeLabel.podUid]: pod.metadata.uid ?? "",
+      [runtimeLabel.containerName]: container,
+    },
+  });
+  return [...instances].sort(
+    (a, b) => b.metadata.attempt - a.metadata.attempt || (b.createdAt > a.createdAt ? 1 : -1),
+  );
 }
 
 /** The running instance to exec in or attach to. */
-export async function findRunningContainer(runtime: ContainerRuntime, pods: PodDirectory, target: ContainerTarget): Promise<string> {
+export async function findRunningContainer(
+  runtime: ContainerRuntime,
+  pods: PodDirectory,
+  target: ContainerTarget,
+): Promise<string> {
   const pod = findPod(pods, target);
-  const instances = findContainer(pod, target.container) === undefined ? [] : await containerInstances(runtime, pod, target.container);
+  const instances =
+    findContainer(pod, target.container) === undefined
+      ? []
+      : await containerInstances(runtime, pod, target.container);
   const running = instances.find((instance) => instance.state === "RUNNING");
-  if (running === undefined) throw new KubeletHttpError(404, `container not found (${JSON.stringify(target.container)})`);
+  if (running === undefined)
+    throw new KubeletHttpError(404, `container not found (${JSON.stringify(target.container)})`);
   return running.id;
 }
 
-export async function findReadySandbox(runtime: ContainerRuntime, pods: PodDirectory, target: PodTarget): Promise<string> {
+export async function findReadySandbox(
+  runtime: ContainerRuntime,
+  pods: PodDirectory,
+  target: PodTarget,
+): Promise<string> {
   const pod = findPod(pods, target);
-  const sandboxes = await runtime.listPodSandboxes({ labels: { [runtimeLabel.podUid]: pod.metadata.uid ?? "" } });
-  const newest = [...sandboxes].filter((sandbox) => sandbox.state === "READY").sort((a: PodSandbox, b: PodSandbox) => b.metadata.attempt - a.metadata.attempt)[0];
-  if (newest === undefined) throw new KubeletHttpError(404, `pod not found (${JSON.stringify(`${target.pod}_${target.namespace}`)})`);
+  const sandboxes = await runtime.listPodSandboxes({
+    labels: { [runtimeLabel.podUid]: pod.metadata.uid ?? "" },
+  });
+  const newest = [...sandboxes]
+    .filter((sandbox) => sandbox.state === "READY")
+    .sort((a: PodSandbox, b: PodSandbox) => b.metadata.attempt - a.metadata.attempt)[0];
+  if (newest === undefined)
+    throw new KubeletHttpError(
+      404,
+      `pod not found (${JSON.stringify(`${target.pod}_${target.namespace}`)})`,
+    );
   return newest.id;
 }

@@ -60,7 +60,8 @@ export function createExitWatch(runtime: ContainerRuntime, clock: Clock = system
       void check(containerId);
       return () => {
         callbacks.delete(callback);
-        if (callbacks.size === 0 && waiting.get(containerId) === callbacks) waiting.delete(containerId);
+        if (callbacks.size === 0 && waiting.get(containerId) === callbacks)
+          waiting.delete(containerId);
         settle();
       };
     },

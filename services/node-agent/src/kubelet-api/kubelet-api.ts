@@ -1,7 +1,15 @@
 import { STATUS_CODES, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { RuntimeError, type ContainerRuntime } from "@wherry/cri-api";
-import { systemClock, type Clock, type HttpHandler, type HttpRequest, type HttpResponse, type Logger, type MetricsRegistry } from "@wherry/service-kit";
+import {
+  systemClock,
+  type Clock,
+  type HttpHandler,
+  type HttpRequest,
+  type HttpResponse,
+  type Logger,
+  type MetricsRegistry,
+} from "@wherry/service-kit";
 import { findRunningContainer } from "./container-lookup.ts";
 import { serveContainerLogs } from "./container-logs.ts";
 import { createExitWatch } from "./exit-watch.ts";
@@ -37,31 +45,61 @@ export function createKubeletApi(deps: KubeletApiDeps): HttpHandler & { close():
   const exits = createExitWatch(runtime, clock);
   const usage = createUsageReader(runtime, pods, () => clock.now(), deps.nodeUsage);
 
-  const answer = async (route: KubeletRoute, request: HttpRequest, parameters: URLSearchParams, response: HttpResponse): Promise<void> => {
+  const answer = async (
+    route: KubeletRoute,
+    request: HttpRequest,
+    parameters: URLSearchParams,
+    response: HttpResponse,
+  ): Promise<void> => {
     switch (route.kind) {
       case "healthz": {
         const reason = deps.health?.();
-        sendText(response, reason === undefined ? 200 : 500, reason ?? "ok", "text/plain; charset=utf-8");
+        sendText(
+          response,
+          reason === undefined ? 200 : 500,
+          reason ?? "ok",
+          "text/plain; charset=utf-8",
+        );
         return;
       }
       case "pods":
         sendJson(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: pods.list() });
         return;
       case "metrics":
-        sendText(response, 200, (await deps.metrics?.expose()) ?? "", "text/plain; version=0.0.4; charset=utf-8");
+        sendText(
+          response,
+          200,
+          (await deps.metrics?.expose()) ?? "",
+          "text/plain; version=0.0.4; charset=utf-8",
+        );
         return;
       case "resourceMetrics":
-        sendText(response, 200, resourceMetrics(await usage.read().catch(() => undefined)), "text/plain; version=0.0.4; charset=utf-8");
+        sendText(
+          response,
+          200,
+          resourceMetrics(await usage.read().catch(() => undefined)),
+          "text/plain; version=0.0.4; charset=utf-8",
+        );
         return;
       case "statsSummary":
         sendJson(response, statsSummary(deps.nodeName, await usage.read()));
         return;
       case "containerLogs":
-        await serveContainerLogs({ runtime, pods, clock, exits }, route.target, parameters, response);
+        await serveContainerLogs(
+          { runtime, pods, clock, exits },
+          route.target,
+          parameters,
+          response,
+        );
         return;
       case "run":
         if (request.method !== "POST") throw new KubeletHttpError(405, "405: Method Not Allowed\n");
-        sendText(response, 200, await runCommand(runtime, pods, route.target, parameters), "text/plain; charset=utf-8");
+        sendText(
+          response,
+          200,
+          await runCommand(runtime, pods, route.target, parameters),
+          "text/plain; charset=utf-8",
+        );
         return;
       case "exec":
       case "attach":
@@ -81,7 +119,13 @@ export function createKubeletApi(deps: KubeletApiDeps): HttpHandler & { close():
       case "portForward":
         await servePortForward({ runtime, pods }, route.target, parameters, upgrade);
         return;
-      default:
+      case "containerLogs":
+      case "healthz":
+      case "metrics":
+      case "pods":
+      case "resourceMetrics":
+      case "run":
+      case "statsSummary":
         throw new KubeletHttpError(400, `${path} cannot be upgraded\n`);
     }
   };
@@ -89,7 +133,8 @@ export function createKubeletApi(deps: KubeletApiDeps): HttpHandler & { close():
   return {
     handle(request, response) {
       const { path, parameters } = parseUrl(request.url);
-      const answered = (async () => answer(parseKubeletRoute(path), request, parameters, response))();
+      const answered = (async () =>
+        answer(parseKubeletRoute(path), request, parameters, response))();
       answered.catch((error: unknown) => {
         const failure = httpErrorFrom(error);
         if (failure.status >= 500) log.warn({ path, err: error }, "kubelet API request failed");
@@ -103,7 +148,8 @@ export function createKubeletApi(deps: KubeletApiDeps): HttpHandler & { close():
       const upgrade: UpgradeRequest = { request, socket, head, answered: false };
       answerUpgrade(upgrade).catch((error: unknown) => {
         const failure = httpErrorFrom(error);
-        if (failure.status >= 500) log.warn({ path: request.url, err: error }, "kubelet API stream failed");
+        if (failure.status >= 500)
+          log.warn({ path: request.url, err: error }, "kubelet API stream failed");
         if (upgrade.answered) socket.destroy();
         else refuseUpgrade(socket, failure);
       });
@@ -112,32 +158,57 @@ export function createKubeletApi(deps: KubeletApiDeps): HttpHandler & { close():
   };
 }
 
-function parseUrl(url: string | undefined): { readonly path: string; readonly parameters: URLSearchParams } {
+function parseUrl(url: string | undefined): {
+  readonly path: string;
+  readonly parameters: URLSearchParams;
+} {
   const { pathname, searchParams } = new URL(url ?? "/", "http://node");
   return { path: pathname, parameters: searchParams };
 }
 
-async function runCommand(runtime: ContainerRuntime, pods: PodDirectory, target: ContainerTarget, parameters: URLSearchParams): Promise<string> {
+async function runCommand(
+  runtime: ContainerRuntime,
+  pods: PodDirectory,
+  target: ContainerTarget,
+  parameters: URLSearchParams,
+): Promise<string> {
   const command = (parameters.get("cmd") ?? "").split(" ").filter((word) => word !== "");
-  if (command.length === 0) throw new KubeletHttpError(400, "query parameter \"cmd\" is required\n");
+  if (command.length === 0) throw new KubeletHttpError(400, 'query parameter "cmd" is required\n');
   const containerId = await findRunningContainer(runtime, pods, target);
   const { stdout, stderr, exitCode } = await runtime.execSync(containerId, command, 0);
   const output = stdout.toString() + stderr.toString();
-  if (exitCode !== 0) throw new KubeletHttpError(500, `command '${command.join(" ")}' exited with ${exitCode}: ${output}\n`);
+  if (exitCode !== 0)
+    throw new KubeletHttpError(
+      500,
+      `command '${command.join(" ")}' exited with ${exitCode}: ${output}\n`,
+    );
   return output;
 }
 
-const STATUS_BY_CODE: Readonly<Partial<Record<RuntimeError["code"], number>>> = { notFound: 404, invalidArgument: 400, resourceExhausted: 429, permissionDenied: 403, unimplemented: 501, unavailable: 503 };
+const STATUS_BY_CODE: Readonly<Partial<Record<RuntimeError["code"], number>>> = {
+  notFound: 404,
+  invalidArgument: 400,
+  resourceExhausted: 429,
+  permissionDenied: 403,
+  unimplemented: 501,
+  unavailable: 503,
+};
 
 function httpErrorFrom(error: unknown): KubeletHttpError {
   if (error instanceof KubeletHttpError) return error;
-  if (error instanceof RuntimeError) return new KubeletHttpError(STATUS_BY_CODE[error.code] ?? 500, error.message, { cause: error });
-  return new KubeletHttpError(500, error instanceof Error ? error.message : String(error), { cause: error });
+  if (error instanceof RuntimeError)
+    return new KubeletHttpError(STATUS_BY_CODE[error.code] ?? 500, error.message, { cause: error });
+  return new KubeletHttpError(500, error instanceof Error ? error.message : String(error), {
+    cause: error,
+  });
 }
 
 function sendText(response: HttpResponse, status: number, body: string, contentType: string): void {
   // Both kinds of response have these methods; their types cannot be called as a union.
-  (response as ServerResponse).writeHead(status, { "content-type": contentType, "content-length": Buffer.byteLength(body) });
+  (response as ServerResponse).writeHead(status, {
+    "content-type": contentType,
+    "content-length": Buffer.byteLength(body),
+  });
   response.end(body);
 }
 
@@ -147,5 +218,7 @@ function sendJson(response: HttpResponse, value: object): void {
 
 function refuseUpgrade(socket: Duplex, failure: KubeletHttpError): void {
   const reason = STATUS_CODES[failure.status] ?? "Error";
-  socket.end(`HTTP/1.1 ${failure.status} ${reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(failure.message)}\r\nConnection: close\r\n\r\n${failure.message}`);
+  socket.end(
+    `HTTP/1.1 ${failure.status} ${reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(failure.message)}\r\nConnection: close\r\n\r\n${failure.message}`,
+  );
 }

@@ -19,7 +19,9 @@ export type KubeletRoute =
   | { readonly kind: "portForward"; readonly target: PodTarget }
   | { readonly kind: "healthz" | "pods" | "metrics" | "resourceMetrics" | "statsSummary" };
 
-const FIXED: Readonly<Record<string, "healthz" | "pods" | "metrics" | "resourceMetrics" | "statsSummary">> = {
+const FIXED: Readonly<
+  Record<string, "healthz" | "pods" | "metrics" | "resourceMetrics" | "statsSummary">
+> = {
   "/healthz": "healthz",
   "/healthz/ping": "healthz",
   "/healthz/log": "healthz",
@@ -55,8 +57,11 @@ export function parseKubeletRoute(path: string): KubeletRoute {
 
 function containerTarget(segments: readonly string[], path: string): ContainerTarget {
   const [namespace, pod, third, fourth] = segments;
-  if (namespace === undefined || pod === undefined || third === undefined || segments.length > 4) throw notFound(path);
-  return fourth === undefined ? { namespace, pod, uid: undefined, container: third } : { namespace, pod, uid: third, container: fourth };
+  if (namespace === undefined || pod === undefined || third === undefined || segments.length > 4)
+    throw notFound(path);
+  return fourth === undefined
+    ? { namespace, pod, uid: undefined, container: third }
+    : { namespace, pod, uid: third, container: fourth };
 }
 
 function decode(segment: string): string {

@@ -15,7 +15,10 @@ export interface LogFile {
 }
 
 /** Opens the file at the start of its last `tailLines` lines, or at its beginning. Undefined when there is no such file. */
-export async function openLogFile(path: string, tailLines: number | undefined): Promise<LogFile | undefined> {
+export async function openLogFile(
+  path: string,
+  tailLines: number | undefined,
+): Promise<LogFile | undefined> {
   let handle: FileHandle;
   try {
     handle = await open(path);
@@ -24,7 +27,11 @@ export async function openLogFile(path: string, tailLines: number | undefined): 
     throw error;
   }
   try {
-    return readerOf(path, handle, tailLines === undefined ? 0 : await tailOffset(handle, tailLines));
+    return readerOf(
+      path,
+      handle,
+      tailLines === undefined ? 0 : await tailOffset(handle, tailLines),
+    );
   } catch (error) {
     await handle.close();
     throw error;
@@ -36,10 +43,18 @@ function readerOf(path: string, handle: FileHandle, start: number): LogFile {
   let rest = Buffer.alloc(0);
   return {
     async readLines() {
-      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(BLOCK_BYTES), 0, BLOCK_BYTES, offset);
+      const { bytesRead, buffer } = await handle.read(
+        Buffer.allocUnsafe(BLOCK_BYTES),
+        0,
+        BLOCK_BYTES,
+        offset,
+      );
       offset += bytesRead;
       if (bytesRead === 0) return [];
-      let block = rest.length === 0 ? buffer.subarray(0, bytesRead) : Buffer.concat([rest, buffer.subarray(0, bytesRead)]);
+      let block =
+        rest.length === 0
+          ? buffer.subarray(0, bytesRead)
+          : Buffer.concat([rest, buffer.subarray(0, bytesRead)]);
       const lines: Buffer[] = [];
       for (let end = block.indexOf(NEWLINE); end >= 0; end = block.indexOf(NEWLINE)) {
         lines.push(block.subarray(0, end));
@@ -54,7 +69,10 @@ function readerOf(path: string, handle: FileHandle, start: number): LogFile {
       return lines.length > 0 ? lines : this.readLines();
     },
     async wasReplaced() {
-      const [current, opened] = await Promise.all([stat(path).catch(() => undefined), handle.stat()]);
+      const [current, opened] = await Promise.all([
+        stat(path).catch(() => undefined),
+        handle.stat(),
+      ]);
       return current !== undefined && (current.ino !== opened.ino || current.size < offset);
     },
     close: () => handle.close(),
@@ -66,9 +84,14 @@ async function tailOffset(handle: FileHandle, lines: number): Promise<number> {
   const { size } = await handle.stat();
   if (lines === 0) return size;
   let found = 0;
-  for (let end = size; end > 0; ) {
+  for (let end = size; end > 0;) {
     const start = Math.max(0, end - BLOCK_BYTES);
-    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(end - start), 0, end - start, start);
+    const { bytesRead, buffer } = await handle.read(
+      Buffer.allocUnsafe(end - start),
+      0,
+      end - start,
+      start,
+    );
     for (let at = bytesRead - 1; at >= 0; at -= 1) {
       // The newline that ends the file ends its last line and begins none.
       if (buffer[at] !== NEWLINE || start + at === size - 1) continue;

@@ -28,12 +28,20 @@ export function createLogLineFormatter(options: LogOptions): LogLineFormatter {
       if (timeEnd <= 0 || streamEnd < 0 || tagEnd < 0) return undefined;
       const stream = line.toString("latin1", timeEnd + 1, streamEnd);
       if (options.stream !== "All" && stream !== options.stream.toLowerCase()) return undefined;
-      if (options.sinceMs !== undefined && !(Date.parse(line.toString("latin1", 0, timeEnd)) >= options.sinceMs)) return undefined;
+      if (
+        options.sinceMs !== undefined &&
+        !(Date.parse(line.toString("latin1", 0, timeEnd)) >= options.sinceMs)
+      )
+        return undefined;
       const partial = line[streamEnd + 1] === 0x50;
       const showsTime = options.timestamps && !continued;
       continued = partial;
       const text = line.subarray(tagEnd + 1);
-      return Buffer.concat([...(showsTime ? [line.subarray(0, timeEnd + 1)] : []), text, ...(partial ? [] : [NEWLINE])]);
+      return Buffer.concat([
+        ...(showsTime ? [line.subarray(0, timeEnd + 1)] : []),
+        text,
+        ...(partial ? [] : [NEWLINE]),
+      ]);
     },
   };
 }

@@ -37,7 +37,12 @@ const NODE_SAMPLE = "node";
 const NANOSECONDS_PER_SECOND = 1_000_000_000n;
 
 /** Joins the runtime's figures with the pods they belong to, and makes rates of them from one reading to the next. */
-export function createUsageReader(runtime: ContainerRuntime, pods: PodDirectory, nowMs: () => number, readNode: () => Promise<NodeUsage> = readNodeUsage): UsageReader {
+export function createUsageReader(
+  runtime: ContainerRuntime,
+  pods: PodDirectory,
+  nowMs: () => number,
+  readNode: () => Promise<NodeUsage> = readNodeUsage,
+): UsageReader {
   let samples = new Map<string, Sample>();
   return {
     async read() {
@@ -47,31 +52,55 @@ export function createUsageReader(runtime: ContainerRuntime, pods: PodDirectory,
       const rate = (id: string, sample: Sample): bigint | undefined => {
         const before = samples.get(id);
         current.set(id, sample);
-        if (before === undefined || sample.timeNanoSeconds <= before.timeNanoSeconds || sample.cpuNanoSeconds < before.cpuNanoSeconds) return undefined;
-        return ((sample.cpuNanoSeconds - before.cpuNanoSeconds) * NANOSECONDS_PER_SECOND) / (sample.timeNanoSeconds - before.timeNanoSeconds);
+        if (
+          before === undefined ||
+          sample.timeNanoSeconds <= before.timeNanoSeconds ||
+          sample.cpuNanoSeconds < before.cpuNanoSeconds
+        )
+          return undefined;
+        return (
+          ((sample.cpuNanoSeconds - before.cpuNanoSeconds) * NANOSECONDS_PER_SECOND) /
+          (sample.timeNanoSeconds - before.timeNanoSeconds)
+        );
       };
       const byPod = Map.groupBy(stats, (container) => container.labels[runtimeLabel.podUid] ?? "");
       const usages = pods.list().map((pod): PodUsage => {
-        const containers = (byPod.get(pod.metadata.uid ?? "") ?? []).map((container): ContainerUsage => {
-          const name = container.labels[runtimeLabel.containerName] ?? "";
-          return {
-            name,
-            startTimeMs: startTimeOf(pod, name),
-            stats: container,
-            cpuNanoCores: rate(container.id, { cpuNanoSeconds: container.cpuUsageNanoSeconds, timeNanoSeconds: container.timestamp }),
-          };
-        });
+        const containers = (byPod.get(pod.metadata.uid ?? "") ?? []).map(
+          (container): ContainerUsage => {
+            const name = container.labels[runtimeLabel.containerName] ?? "";
+            return {
+              name,
+              startTimeMs: startTimeOf(pod, name),
+              stats: container,
+              cpuNanoCores: rate(container.id, {
+                cpuNanoSeconds: container.cpuUsageNanoSeconds,
+                timeNanoSeconds: container.timestamp,
+              }),
+            };
+          },
+        );
         return { pod, containers };
       });
-      const nodeCpuNanoCores = rate(NODE_SAMPLE, { cpuNanoSeconds: node.cpuUsageNanoSeconds, timeNanoSeconds: BigInt(Math.round(timeMs)) * 1_000_000n });
+      const nodeCpuNanoCores = rate(NODE_SAMPLE, {
+        cpuNanoSeconds: node.cpuUsageNanoSeconds,
+        timeNanoSeconds: BigInt(Math.round(timeMs)) * 1_000_000n,
+      });
       samples = current;
-      return { node, nodeCpuNanoCores, timeMs, pods: usages.filter((usage) => usage.containers.length > 0) };
+      return {
+        node,
+        nodeCpuNanoCores,
+        timeMs,
+        pods: usages.filter((usage) => usage.containers.length > 0),
+      };
     },
   };
 }
 
 function startTimeOf(pod: Pod, container: string): number | undefined {
-  const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+  const statuses = [
+    ...(pod.status?.containerStatuses ?? []),
+    ...(pod.status?.initContainerStatuses ?? []),
+  ];
   const startedAt = statuses.find((status) => status.name === container)?.state?.running?.startedAt;
   return startedAt === undefined ? undefined : Date.parse(startedAt);
 }

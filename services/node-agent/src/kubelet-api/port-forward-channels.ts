@@ -13,9 +13,15 @@ export function parsePorts(parameters: URLSearchParams): readonly number[] {
     .concat(parameters.getAll("ports"))
     .flatMap((text) => text.split(","))
     .map(Number);
-  if (ports.length === 0) throw new KubeletHttpError(400, "query parameter \"port\" is required\n");
-  if (ports.length > PORTS_MAX || ports.some((port) => !Number.isInteger(port) || port < 1 || port > 65_535)) {
-    throw new KubeletHttpError(400, `port ${JSON.stringify(parameters.getAll("port").join(","))} is invalid, it must be between 1 and 65535\n`);
+  if (ports.length === 0) throw new KubeletHttpError(400, 'query parameter "port" is required\n');
+  if (
+    ports.length > PORTS_MAX ||
+    ports.some((port) => !Number.isInteger(port) || port < 1 || port > 65_535)
+  ) {
+    throw new KubeletHttpError(
+      400,
+      `port ${JSON.stringify(parameters.getAll("port").join(","))} is invalid, it must be between 1 and 65535\n`,
+    );
   }
   return ports;
 }
@@ -24,18 +30,26 @@ export function parsePorts(parameters: URLSearchParams): readonly number[] {
  * Port-forward over numbered channels: port i has channel 2i for data and 2i+1 for errors, and each channel begins with the port as two bytes, low
  * byte first. Ending one direction is not possible here; the connection of a port ends with the WebSocket.
  */
-export function runPortChannels(socket: WebSocket, ports: readonly number[], base64: boolean, open: (port: number) => Promise<Duplex>): void {
+export function runPortChannels(
+  socket: WebSocket,
+  ports: readonly number[],
+  base64: boolean,
+  open: (port: number) => Promise<Duplex>,
+): void {
   const upstreams = new Map<number, Duplex>();
   let pendingBytes = 0;
   const send = (channel: number, data: Buffer, sent?: () => void): void => {
-    const message = base64 ? `${String.fromCharCode(0x30 + channel)}${data.toString("base64")}` : Buffer.concat([Buffer.from([channel]), data]);
+    const message = base64
+      ? `${String.fromCharCode(0x30 + channel)}${data.toString("base64")}`
+      : Buffer.concat([Buffer.from([channel]), data]);
     if (socket.readyState === socket.OPEN) socket.send(message, sent);
   };
   const connect = async (port: number, index: number): Promise<void> => {
     const portBytes = Buffer.from([port & 0xff, port >> 8]);
     send(2 * index, portBytes);
     send(2 * index + 1, portBytes);
-    const fail = (error: Error): void => send(2 * index + 1, Buffer.from(`error forwarding port ${port}: ${error.message}`));
+    const fail = (error: Error): void =>
+      send(2 * index + 1, Buffer.from(`error forwarding port ${port}: ${error.message}`));
     try {
       const upstream = await open(port);
       if (socket.readyState !== socket.OPEN) {
@@ -48,7 +62,8 @@ export function runPortChannels(socket: WebSocket, ports: readonly number[], bas
         pendingBytes += chunk.length;
         send(2 * index, chunk, () => {
           pendingBytes -= chunk.length;
-          if (pendingBytes < PENDING_LOW_BYTES) for (const other of upstreams.values()) other.resume();
+          if (pendingBytes < PENDING_LOW_BYTES)
+            for (const other of upstreams.values()) other.resume();
         });
         if (pendingBytes > PENDING_HIGH_BYTES) upstream.pause();
       });
@@ -63,7 +78,11 @@ export function runPortChannels(socket: WebSocket, ports: readonly number[], bas
   // Nothing is read until every port stands, so that no early byte is lost.
   socket.pause();
   socket.on("message", (data: RawData) => {
-    const bytes = Array.isArray(data) ? Buffer.concat(data) : Buffer.isBuffer(data) ? data : Buffer.from(data);
+    const bytes = Array.isArray(data)
+      ? Buffer.concat(data)
+      : Buffer.isBuffer(data)
+        ? data
+        : Buffer.from(data);
     const channel = (bytes[0] ?? 0) - (base64 ? 0x30 : 0);
     const payload = base64 ? Buffer.from(bytes.toString("latin1", 1), "base64") : bytes.subarray(1);
     const upstream = channel % 2 === 0 ? upstreams.get(channel / 2) : undefined;

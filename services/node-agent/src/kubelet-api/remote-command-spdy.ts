@@ -1,6 +1,11 @@
 import type { Duplex } from "node:stream";
 import { createInterface } from "node:readline";
-import { SpdyConnection, type ExecOptions, type ExecSession, type SpdyStream } from "@wherry/cri-api";
+import {
+  SpdyConnection,
+  type ExecOptions,
+  type ExecSession,
+  type SpdyStream,
+} from "@wherry/cri-api";
 import { failureText, sessionOutcome } from "./session-outcome.ts";
 import { parseSize } from "./remote-command-websocket.ts";
 
@@ -8,7 +13,12 @@ import { parseSize } from "./remote-command-websocket.ts";
 const STREAMS_WITHIN_MS = 30_000;
 
 /** Serves a SPDY client ourselves: for runtimes without a streaming server. */
-export async function runSpdySession(socket: Duplex, head: Buffer, options: ExecOptions, open: () => Promise<ExecSession>): Promise<void> {
+export async function runSpdySession(
+  socket: Duplex,
+  head: Buffer,
+  options: ExecOptions,
+  open: () => Promise<ExecSession>,
+): Promise<void> {
   const { connection, streams } = await collectStreams(socket, head, expectedStreams(options));
   const errors = streams.get("error");
   let session: ExecSession;
@@ -25,7 +35,9 @@ export async function runSpdySession(socket: Duplex, head: Buffer, options: Exec
     [session.stdout, streams.get("stdout")],
     [session.stderr, streams.get("stderr")],
   ] as const;
-  const written = outputs.map(([from, to]) => (from === undefined || to === undefined ? undefined : pipeToEnd(from, to)));
+  const written = outputs.map(async ([from, to]) => {
+    if (from !== undefined && to !== undefined) await pipeToEnd(from, to);
+  });
   followSizes(streams.get("resize"), session);
   const status = await sessionOutcome(session);
   await Promise.all(written);
@@ -33,10 +45,23 @@ export async function runSpdySession(socket: Duplex, head: Buffer, options: Exec
 }
 
 function expectedStreams(options: ExecOptions): readonly string[] {
-  return ["error", ...(options.stdin ? ["stdin"] : []), ...(options.stdout ? ["stdout"] : []), ...(options.stderr ? ["stderr"] : []), ...(options.tty ? ["resize"] : [])];
+  return [
+    "error",
+    ...(options.stdin ? ["stdin"] : []),
+    ...(options.stdout ? ["stdout"] : []),
+    ...(options.stderr ? ["stderr"] : []),
+    ...(options.tty ? ["resize"] : []),
+  ];
 }
 
-async function collectStreams(socket: Duplex, head: Buffer, expected: readonly string[]): Promise<{ readonly connection: SpdyConnection; readonly streams: ReadonlyMap<string, SpdyStream> }> {
+async function collectStreams(
+  socket: Duplex,
+  head: Buffer,
+  expected: readonly string[],
+): Promise<{
+  readonly connection: SpdyConnection;
+  readonly streams: ReadonlyMap<string, SpdyStream>;
+}> {
   const streams = new Map<string, SpdyStream>();
   const complete = Promise.withResolvers<void>();
   const connection = new SpdyConnection(socket, {
@@ -48,9 +73,14 @@ async function collectStreams(socket: Duplex, head: Buffer, expected: readonly s
       if (expected.every((name) => streams.has(name))) complete.resolve();
     },
   });
-  const timer = setTimeout(() => complete.reject(new Error("the client did not open its streams in time")), STREAMS_WITHIN_MS);
+  const timer = setTimeout(
+    () => complete.reject(new Error("the client did not open its streams in time")),
+    STREAMS_WITHIN_MS,
+  );
   timer.unref();
-  void connection.closed.then((error) => complete.reject(error ?? new Error("the client went away before it had opened its streams")));
+  void connection.closed.then((error) =>
+    complete.reject(error ?? new Error("the client went away before it had opened its streams")),
+  );
   try {
     await complete.promise;
   } catch (error) {

@@ -33,10 +33,17 @@ const PROTOCOLS: readonly ChannelProtocol[] = [
 /** The first offered protocol that is known; a client that offers none gets binary channels. */
 export function chooseChannelProtocol(offered: readonly string[]): ChannelProtocol | undefined {
   const names = offered.length === 0 ? [""] : offered;
-  return names.map((name) => PROTOCOLS.find((protocol) => protocol.name === name)).find((protocol) => protocol !== undefined);
+  return names
+    .map((name) => PROTOCOLS.find((protocol) => protocol.name === name))
+    .find((protocol) => protocol !== undefined);
 }
 
-export async function runWebSocketSession(socket: WebSocket, protocol: ChannelProtocol, options: ExecOptions, open: () => Promise<ExecSession>): Promise<void> {
+export async function runWebSocketSession(
+  socket: WebSocket,
+  protocol: ChannelProtocol,
+  options: ExecOptions,
+  open: () => Promise<ExecSession>,
+): Promise<void> {
   const channels = createChannelWriter(socket, protocol);
   const gone = new Promise<void>((resolve) => {
     socket.once("close", () => resolve());
@@ -53,10 +60,15 @@ export async function runWebSocketSession(socket: WebSocket, protocol: ChannelPr
   }
   void gone.then(() => session.close());
   // Clients take the first message as the sign that the session stands.
-  channels.send(options.stdout ? CHANNEL.stdout : options.stderr ? CHANNEL.stderr : CHANNEL.error, "");
+  channels.send(
+    options.stdout ? CHANNEL.stdout : options.stderr ? CHANNEL.stderr : CHANNEL.error,
+    "",
+  );
   channels.pipe(session.stdout, CHANNEL.stdout);
   channels.pipe(session.stderr, CHANNEL.stderr);
-  socket.on("message", (data, isBinary) => receive(socket, session, protocol, decodeMessage(data, isBinary, protocol)));
+  socket.on("message", (data, isBinary) =>
+    receive(socket, session, protocol, decodeMessage(data, isBinary, protocol)),
+  );
   socket.resume();
   const status = await Promise.race([sessionOutcome(session), gone]);
   if (status === undefined) return;
@@ -64,7 +76,12 @@ export async function runWebSocketSession(socket: WebSocket, protocol: ChannelPr
   socket.close(CLOSE_NORMAL);
 }
 
-function receive(socket: WebSocket, session: ExecSession, protocol: ChannelProtocol, { channel, payload }: { readonly channel: number; readonly payload: Buffer }): void {
+function receive(
+  socket: WebSocket,
+  session: ExecSession,
+  protocol: ChannelProtocol,
+  { channel, payload }: { readonly channel: number; readonly payload: Buffer },
+): void {
   switch (channel) {
     case CHANNEL.stdin: {
       if (payload.length === 0 || session.stdin?.writable !== true) return;
@@ -107,7 +124,9 @@ function createChannelWriter(socket: WebSocket, protocol: ChannelProtocol): Chan
   const send = (channel: number, data: Buffer | string): void => {
     const payload = Buffer.from(data);
     pendingBytes += payload.length;
-    const message = protocol.base64 ? `${channel}${payload.toString("base64")}` : Buffer.concat([Buffer.from([channel]), payload]);
+    const message = protocol.base64
+      ? `${channel}${payload.toString("base64")}`
+      : Buffer.concat([Buffer.from([channel]), payload]);
     if (socket.readyState === socket.OPEN) socket.send(message, () => sent(payload.length));
     else sent(payload.length);
   };
@@ -124,18 +143,37 @@ function createChannelWriter(socket: WebSocket, protocol: ChannelProtocol): Chan
   };
 }
 
-function decodeMessage(data: RawData, isBinary: boolean, protocol: ChannelProtocol): { readonly channel: number; readonly payload: Buffer } {
-  const bytes = Array.isArray(data) ? Buffer.concat(data) : Buffer.isBuffer(data) ? data : Buffer.from(data);
-  if (protocol.base64 && !isBinary) return { channel: (bytes[0] ?? 0) - 0x30, payload: Buffer.from(bytes.toString("latin1", 1), "base64") };
+function decodeMessage(
+  data: RawData,
+  isBinary: boolean,
+  protocol: ChannelProtocol,
+): { readonly channel: number; readonly payload: Buffer } {
+  const bytes = Array.isArray(data)
+    ? Buffer.concat(data)
+    : Buffer.isBuffer(data)
+      ? data
+      : Buffer.from(data);
+  if (protocol.base64 && !isBinary)
+    return {
+      channel: (bytes[0] ?? 0) - 0x30,
+      payload: Buffer.from(bytes.toString("latin1", 1), "base64"),
+    };
   return { channel: bytes[0] ?? 0, payload: bytes.subarray(1) };
 }
 
 /** A terminal size as clients write it: `{"Width": 80, "Height": 24}`. */
-export function parseSize(payload: Buffer): { readonly columns: number; readonly rows: number } | undefined {
+export function parseSize(
+  payload: Buffer,
+): { readonly columns: number; readonly rows: number } | undefined {
   if (payload.length > RESIZE_MAX_BYTES) return undefined;
   try {
-    const { Width, Height } = JSON.parse(payload.toString("utf8")) as { readonly Width?: unknown; readonly Height?: unknown };
-    return typeof Width === "number" && typeof Height === "number" ? { columns: Width, rows: Height } : undefined;
+    const { Width, Height } = JSON.parse(payload.toString("utf8")) as {
+      readonly Width?: unknown;
+      readonly Height?: unknown;
+    };
+    return typeof Width === "number" && typeof Height === "number"
+      ? { columns: Width, rows: Height }
+      : undefined;
   } catch {
     return undefined;
   }

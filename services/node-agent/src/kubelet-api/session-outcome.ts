@@ -11,5 +11,8 @@ export async function sessionOutcome(session: ExecSession): Promise<string> {
 
 export function failureText(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  return formatRemoteCommandStatus({ kind: "failed", message: `error executing command in container: ${message}` });
+  return formatRemoteCommandStatus({
+    kind: "failed",
+    message: `error executing command in container: ${message}`,
+  });
 }

@@ -8,7 +8,13 @@ export function statsSummary(nodeName: string, snapshot: UsageSnapshot): object 
     node: {
       nodeName,
       startTime: timeText(node.bootTimeMs),
-      cpu: { time, ...(snapshot.nodeCpuNanoCores === undefined ? {} : { usageNanoCores: Number(snapshot.nodeCpuNanoCores) }), usageCoreNanoSeconds: Number(node.cpuUsageNanoSeconds) },
+      cpu: {
+        time,
+        ...(snapshot.nodeCpuNanoCores === undefined
+          ? {}
+          : { usageNanoCores: Number(snapshot.nodeCpuNanoCores) }),
+        usageCoreNanoSeconds: Number(node.cpuUsageNanoSeconds),
+      },
       memory: {
         time,
         availableBytes: Number(node.memoryAvailableBytes),
@@ -21,7 +27,8 @@ export function statsSummary(nodeName: string, snapshot: UsageSnapshot): object 
 }
 
 function podSummary({ pod, containers }: PodUsage): object {
-  const sum = (pick: (container: ContainerUsage) => bigint): number => Number(containers.reduce((total, container) => total + pick(container), 0n));
+  const sum = (pick: (container: ContainerUsage) => bigint): number =>
+    Number(containers.reduce((total, container) => total + pick(container), 0n));
   const time = timeText(Math.max(...containers.map((container) => timeOf(container))));
   const hasRates = containers.every((container) => container.cpuNanoCores !== undefined);
   return {
@@ -32,10 +39,15 @@ function podSummary({ pod, containers }: PodUsage): object {
       startTime: container.startTimeMs === undefined ? null : timeText(container.startTimeMs),
       cpu: {
         time: timeText(timeOf(container)),
-        ...(container.cpuNanoCores === undefined ? {} : { usageNanoCores: Number(container.cpuNanoCores) }),
+        ...(container.cpuNanoCores === undefined
+          ? {}
+          : { usageNanoCores: Number(container.cpuNanoCores) }),
         usageCoreNanoSeconds: Number(container.stats.cpuUsageNanoSeconds),
       },
-      memory: { time: timeText(timeOf(container)), workingSetBytes: Number(container.stats.memoryWorkingSetBytes) },
+      memory: {
+        time: timeText(timeOf(container)),
+        workingSetBytes: Number(container.stats.memoryWorkingSetBytes),
+      },
     })),
     cpu: {
       time,

@@ -11,12 +11,18 @@ const RELAYED_HEADERS = new Set(["connection", "upgrade", "x-stream-protocol-ver
  * Hands an upgrade request on to another server and copies bytes both ways from then on, that server's answer included. Repeated header lines stay
  * separate lines, as Go's SPDY handshake wants them.
  */
-export function relayUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, url: string): void {
+export function relayUpgrade(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  url: string,
+): void {
   const { hostname, port, host, pathname, search } = new URL(url);
   const lines = [`${request.method ?? "POST"} ${pathname}${search} HTTP/1.1`, `Host: ${host}`];
   for (let at = 0; at + 1 < request.rawHeaders.length; at += 2) {
     const name = request.rawHeaders[at] ?? "";
-    if (RELAYED_HEADERS.has(name.toLowerCase())) lines.push(`${name}: ${request.rawHeaders[at + 1] ?? ""}`);
+    if (RELAYED_HEADERS.has(name.toLowerCase()))
+      lines.push(`${name}: ${request.rawHeaders[at + 1] ?? ""}`);
   }
   const upstream = connect({ host: hostname, port: Number(port) });
   upstream.setNoDelay(true);

@@ -23,12 +23,26 @@ let servers: Promise<WebSocketServer> | undefined;
  * Accepts a WebSocket with the given subprotocol. Kubernetes' port-forward protocol has a slash in its name, which `ws` refuses to parse, so the
  * request's header is hidden from it and the answer's is set here.
  */
-export async function acceptWebSocket(request: IncomingMessage, socket: Duplex, head: Buffer, protocol: string): Promise<WebSocket> {
-  servers ??= import("ws").then(({ WebSocketServer }) => new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MESSAGE_MAX_BYTES, autoPong: true }));
+export async function acceptWebSocket(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  protocol: string,
+): Promise<WebSocket> {
+  servers ??= import("ws").then(
+    ({ WebSocketServer }) =>
+      new WebSocketServer({
+        noServer: true,
+        perMessageDeflate: false,
+        maxPayload: MESSAGE_MAX_BYTES,
+        autoPong: true,
+      }),
+  );
   const server = await servers;
   delete request.headers[PROTOCOL_HEADER];
   const setProtocol = (headers: string[], accepted: IncomingMessage): void => {
-    if (accepted === request && protocol !== "") headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
+    if (accepted === request && protocol !== "")
+      headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
   };
   server.on("headers", setProtocol);
   try {

@@ -23,7 +23,15 @@ export interface HostFacts {
 
 export async function readHostFacts(storagePath: string): Promise<HostFacts> {
   const [osRelease, machineId, uuid, bootId, meminfo, routes, appArmor] = await Promise.all(
-    ["/etc/os-release", "/etc/machine-id", "/sys/class/dmi/id/product_uuid", "/proc/sys/kernel/random/boot_id", "/proc/meminfo", "/proc/net/route", "/sys/module/apparmor/parameters/enabled"].map(readText),
+    [
+      "/etc/os-release",
+      "/etc/machine-id",
+      "/sys/class/dmi/id/product_uuid",
+      "/proc/sys/kernel/random/boot_id",
+      "/proc/meminfo",
+      "/proc/net/route",
+      "/sys/module/apparmor/parameters/enabled",
+    ].map(readText),
   );
   return {
     architecture: goArchitecture(arch()),
@@ -50,12 +58,22 @@ export interface NodePressure {
 
 /** The kubelet's hard thresholds: 100Mi of memory, K3s' 5 % of the file system and of its inodes, and a tenth of a percent of process ids. */
 export async function readPressure(storagePath: string): Promise<NodePressure> {
-  const [meminfo, loadavg, pidMax] = await Promise.all(["/proc/meminfo", "/proc/loadavg", "/proc/sys/kernel/pid_max"].map(readText));
-  const availableBytes = Number(/^MemAvailable:\s+(\d+) kB/mu.exec(meminfo ?? "")?.[1] ?? Number.POSITIVE_INFINITY) * 1_024;
+  const [meminfo, loadavg, pidMax] = await Promise.all(
+    ["/proc/meminfo", "/proc/loadavg", "/proc/sys/kernel/pid_max"].map(readText),
+  );
+  const availableBytes =
+    Number(/^MemAvailable:\s+(\d+) kB/mu.exec(meminfo ?? "")?.[1] ?? Number.POSITIVE_INFINITY) *
+    1_024;
   const processes = Number(/\/(\d+) /u.exec(loadavg ?? "")?.[1] ?? 0);
   const fs = await statfs(storagePath).catch(() => undefined);
-  const disk = fs !== undefined && (fs.bavail < fs.blocks * 0.05 || (fs.files > 0 && fs.ffree < fs.files * 0.05));
-  return { memory: availableBytes < 100 * 1_024 * 1_024, disk, pid: processes > Number(pidMax ?? Number.POSITIVE_INFINITY) * 0.999 };
+  const disk =
+    fs !== undefined &&
+    (fs.bavail < fs.blocks * 0.05 || (fs.files > 0 && fs.ffree < fs.files * 0.05));
+  return {
+    memory: availableBytes < 100 * 1_024 * 1_024,
+    disk,
+    pid: processes > Number(pidMax ?? Number.POSITIVE_INFINITY) * 0.999,
+  };
 }
 
 async function readText(path: string): Promise<string | undefined> {
@@ -77,7 +95,12 @@ async function readHugepages(): Promise<Readonly<Record<string, number>>> {
     const kilobytes = Number(/^hugepages-(\d+)kB$/u.exec(name)?.[1] ?? 0);
     if (kilobytes === 0) continue;
     const pages = Number((await readText(`${root}/${name}/nr_hugepages`)) ?? 0);
-    const size = kilobytes >= 1_048_576 ? `${kilobytes / 1_048_576}Gi` : kilobytes >= 1_024 ? `${kilobytes / 1_024}Mi` : `${kilobytes}Ki`;
+    const size =
+      kilobytes >= 1_048_576
+        ? `${kilobytes / 1_048_576}Gi`
+        : kilobytes >= 1_024
+          ? `${kilobytes / 1_024}Mi`
+          : `${kilobytes}Ki`;
     found[size] = pages * kilobytes * 1_024;
   }
   return found;
@@ -94,6 +117,9 @@ function primaryIp(routes: string): string {
     .split("\n")
     .map((line) => line.split("\t"))
     .find((fields) => fields[1] === "00000000")?.[0];
-  const candidates = [...(named === undefined ? [] : (interfaces[named] ?? [])), ...Object.values(interfaces).flatMap((list) => list ?? [])];
+  const candidates = [
+    ...(named === undefined ? [] : (interfaces[named] ?? [])),
+    ...Object.values(interfaces).flatMap((list) => list ?? []),
+  ];
   return candidates.find((one) => one.family === "IPv4" && !one.internal)?.address ?? "127.0.0.1";
 }

@@ -14,7 +14,16 @@ const namespace = "kube-node-lease";
 const retryMs = 2_000;
 
 /** Renews the node's lease until the signal aborts. The lease is owned by the Node, so that it goes with it. */
-export async function runNodeLease(options: NodeLeaseOptions, deps: { readonly api: ApiClient; readonly clock: Clock; readonly log: Logger; readonly nodeUid: () => string | undefined }, signal: AbortSignal): Promise<void> {
+export async function runNodeLease(
+  options: NodeLeaseOptions,
+  deps: {
+    readonly api: ApiClient;
+    readonly clock: Clock;
+    readonly log: Logger;
+    readonly nodeUid: () => string | undefined;
+  },
+  signal: AbortSignal,
+): Promise<void> {
   const { api, clock, log } = deps;
   let lease: Lease | undefined;
 
@@ -27,7 +36,9 @@ export async function runNodeLease(options: NodeLeaseOptions, deps: { readonly a
 
   const owners = (): readonly OwnerReference[] => {
     const uid = deps.nodeUid();
-    return uid === undefined ? [] : [{ apiVersion: "v1", kind: "Node", name: options.nodeName, uid }];
+    return uid === undefined
+      ? []
+      : [{ apiVersion: "v1", kind: "Node", name: options.nodeName, uid }];
   };
 
   const renew = async (): Promise<void> => {
@@ -38,14 +49,31 @@ export async function runNodeLease(options: NodeLeaseOptions, deps: { readonly a
         if (!isApiError(error, "NotFound")) throw error;
         lease = await api.create<Lease>(
           resources.leases,
-          { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { name: options.nodeName, namespace, ownerReferences: owners() }, spec: spec(undefined) },
+          {
+            apiVersion: "coordination.k8s.io/v1",
+            kind: "Lease",
+            metadata: { name: options.nodeName, namespace, ownerReferences: owners() },
+            spec: spec(undefined),
+          },
           { signal },
         );
         return;
       }
     }
-    const ownerReferences = (lease.metadata.ownerReferences?.length ?? 0) > 0 ? lease.metadata.ownerReferences : owners();
-    lease = await api.update<Lease>(resources.leases, { ...lease, metadata: { ...lease.metadata, ...(ownerReferences === undefined ? {} : { ownerReferences }) }, spec: spec(lease) }, { signal });
+    const ownerReferences =
+      (lease.metadata.ownerReferences?.length ?? 0) > 0 ? lease.metadata.ownerReferences : owners();
+    lease = await api.update<Lease>(
+      resources.leases,
+      {
+        ...lease,
+        metadata: {
+          ...lease.metadata,
+          ...(ownerReferences === undefined ? {} : { ownerReferences }),
+        },
+        spec: spec(lease),
+      },
+      { signal },
+    );
   };
 
   while (!signal.aborted) {

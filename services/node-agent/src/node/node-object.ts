@@ -43,13 +43,21 @@ export function resourceList(resources: NodeResources, podsMax: number): Record<
   return {
     cpu: formatQuantity(quantityFromMilli(resources.cpuMilli)),
     "ephemeral-storage": `${Math.floor(resources.storageBytes / 1_024)}Ki`,
-    ...Object.fromEntries(Object.entries(resources.hugepages).map(([size, bytes]) => [`hugepages-${size}`, formatQuantity(quantityFromValue(bytes, "BinarySI"))])),
+    ...Object.fromEntries(
+      Object.entries(resources.hugepages).map(([size, bytes]) => [
+        `hugepages-${size}`,
+        formatQuantity(quantityFromValue(bytes, "BinarySI")),
+      ]),
+    ),
     memory: `${Math.floor(resources.memoryBytes / 1_024)}Ki`,
     pods: String(podsMax),
   };
 }
 
-export function nodeAddresses(config: NodeAgentConfig, facts: HostFacts): NonNullable<NodeStatus["addresses"]> {
+export function nodeAddresses(
+  config: NodeAgentConfig,
+  facts: HostFacts,
+): NonNullable<NodeStatus["addresses"]> {
   const internal = config.nodeIps.length > 0 ? config.nodeIps : [facts.primaryIp];
   return [
     ...internal.map((address) => ({ type: "InternalIP", address })),
@@ -73,7 +81,10 @@ export function ownLabels(config: NodeAgentConfig, facts: HostFacts): Record<str
 }
 
 export function ownAnnotations(config: NodeAgentConfig): Record<string, string> {
-  return { "volumes.kubernetes.io/controller-managed-attach-detach": "true", ...config.nodeAnnotations };
+  return {
+    "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+    ...config.nodeAnnotations,
+  };
 }
 
 /** The Node as it is registered first. */
@@ -81,10 +92,22 @@ export function newNode(config: NodeAgentConfig, facts: HostFacts, status: NodeS
   return {
     apiVersion: "v1",
     kind: "Node",
-    metadata: { name: config.nodeName, labels: ownLabels(config, facts), annotations: ownAnnotations(config) },
+    metadata: {
+      name: config.nodeName,
+      labels: ownLabels(config, facts),
+      annotations: ownAnnotations(config),
+    },
     spec: {
       ...(config.providerId === "" ? {} : { providerID: config.providerId }),
-      ...(config.nodeTaints.length === 0 ? {} : { taints: config.nodeTaints.map(({ key, value, effect }) => ({ key, effect, ...(value === undefined ? {} : { value }) })) }),
+      ...(config.nodeTaints.length === 0
+        ? {}
+        : {
+            taints: config.nodeTaints.map(({ key, value, effect }) => ({
+              key,
+              effect,
+              ...(value === undefined ? {} : { value }),
+            })),
+          }),
     },
     status,
   };
@@ -102,7 +125,13 @@ export interface NodeStatusInputs {
 const imagesMax = 50;
 const namesMax = 5;
 
-export function nodeStatus({ config, facts, version, images, conditions }: NodeStatusInputs): NodeStatus {
+export function nodeStatus({
+  config,
+  facts,
+  version,
+  images,
+  conditions,
+}: NodeStatusInputs): NodeStatus {
   const { capacity, allocatable } = nodeCapacity(config, facts);
   return {
     addresses: nodeAddresses(config, facts),
@@ -113,11 +142,17 @@ export function nodeStatus({ config, facts, version, images, conditions }: NodeS
     images: images
       .toSorted((a, b) => b.size - a.size)
       .slice(0, imagesMax)
-      .map((image) => ({ names: [...image.repoDigests, ...image.repoTags].slice(0, namesMax), sizeBytes: image.size })),
+      .map((image) => ({
+        names: [...image.repoDigests, ...image.repoTags].slice(0, namesMax),
+        sizeBytes: image.size,
+      })),
     nodeInfo: {
       architecture: facts.architecture,
       bootID: facts.bootId,
-      containerRuntimeVersion: version === undefined ? "" : `${version.runtimeName}://${version.runtimeVersion.replace(/^v/u, "")}`,
+      containerRuntimeVersion:
+        version === undefined
+          ? ""
+          : `${version.runtimeName}://${version.runtimeVersion.replace(/^v/u, "")}`,
       kernelVersion: facts.kernelVersion,
       kubeProxyVersion: "",
       kubeletVersion: config.version,

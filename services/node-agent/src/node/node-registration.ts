@@ -32,7 +32,12 @@ export interface NodeRegistrationDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly facts: HostFacts;
-  readonly recordEvent: (node: Node, type: "Normal" | "Warning", reason: string, message: string) => void;
+  readonly recordEvent: (
+    node: Node,
+    type: "Normal" | "Warning",
+    reason: string,
+    message: string,
+  ) => void;
   /** The pod network came up: pods that wait for it may go on. */
   readonly onNetworkReady: () => void;
 }
@@ -42,7 +47,10 @@ const retryMaxMs = 7_000;
 /** How often a node that is not ready is looked at. */
 const unreadyCheckMs = 1_000;
 
-export function createNodeRegistration(config: NodeAgentConfig, deps: NodeRegistrationDeps): NodeRegistration {
+export function createNodeRegistration(
+  config: NodeAgentConfig,
+  deps: NodeRegistrationDeps,
+): NodeRegistration {
   const { api, runtime, clock, log, facts } = deps;
   const stopped = new AbortController();
   let node: Node = newNode(config, facts, {});
@@ -59,9 +67,18 @@ export function createNodeRegistration(config: NodeAgentConfig, deps: NodeRegist
       return undefined;
     });
     if (runtimeState !== undefined) version ??= await runtime.version().catch(() => undefined);
-    const images: readonly Image[] = runtimeState === undefined ? [] : await runtime.listImages().catch(() => []);
-    const pressure = config.mounts === "none" ? { memory: false, disk: false, pid: false } : await readPressure(config.kubeletRoot);
-    const conditions = nodeConditions({ pressure, runtime: runtimeState, previous: node.status?.conditions ?? [], now: formatTime(clock.now()) });
+    const images: readonly Image[] =
+      runtimeState === undefined ? [] : await runtime.listImages().catch(() => []);
+    const pressure =
+      config.mounts === "none"
+        ? { memory: false, disk: false, pid: false }
+        : await readPressure(config.kubeletRoot);
+    const conditions = nodeConditions({
+      pressure,
+      runtime: runtimeState,
+      previous: node.status?.conditions ?? [],
+      now: formatTime(clock.now()),
+    });
     return nodeStatus({ config, facts, version, images, conditions });
   };
 
@@ -85,7 +102,10 @@ export function createNodeRegistration(config: NodeAgentConfig, deps: NodeRegist
       postedMs = clock.monotonic();
     } catch (error) {
       if (!isApiError(error, "AlreadyExists")) throw error;
-      await reconcile(await api.get<Node>(resources.nodes, config.nodeName, undefined, { signal }), signal);
+      await reconcile(
+        await api.get<Node>(resources.nodes, config.nodeName, undefined, { signal }),
+        signal,
+      );
     }
   };
 
@@ -93,11 +113,31 @@ export function createNodeRegistration(config: NodeAgentConfig, deps: NodeRegist
   const reconcile = async (present: Node, signal: AbortSignal): Promise<void> => {
     const labels = { ...present.metadata.labels, ...ownLabels(config, facts) };
     const annotations = { ...present.metadata.annotations, ...ownAnnotations(config) };
-    const providerID = present.spec?.providerID ?? (config.providerId === "" ? undefined : config.providerId);
-    const right = same(labels, present.metadata.labels) && same(annotations, present.metadata.annotations) && providerID === present.spec?.providerID;
-    node = right ? present : await api.update<Node>(resources.nodes, { ...present, metadata: { ...present.metadata, labels, annotations }, spec: { ...present.spec, ...(providerID === undefined ? {} : { providerID }) } }, { signal });
+    const providerID =
+      present.spec?.providerID ?? (config.providerId === "" ? undefined : config.providerId);
+    const right =
+      same(labels, present.metadata.labels) &&
+      same(annotations, present.metadata.annotations) &&
+      providerID === present.spec?.providerID;
+    node = right
+      ? present
+      : await api.update<Node>(
+          resources.nodes,
+          {
+            ...present,
+            metadata: { ...present.metadata, labels, annotations },
+            spec: { ...present.spec, ...(providerID === undefined ? {} : { providerID }) },
+          },
+          { signal },
+        );
     const before = node.status?.nodeInfo?.bootID;
-    if (before !== undefined && before !== "" && before !== facts.bootId) deps.recordEvent(node, "Warning", "Rebooted", `Node ${config.nodeName} has been rebooted, boot id: ${facts.bootId}`);
+    if (before !== undefined && before !== "" && before !== facts.bootId)
+      deps.recordEvent(
+        node,
+        "Warning",
+        "Rebooted",
+        `Node ${config.nodeName} has been rebooted, boot id: ${facts.bootId}`,
+      );
   };
 
   const post = async (): Promise<void> => {
@@ -108,9 +148,21 @@ export function createNodeRegistration(config: NodeAgentConfig, deps: NodeRegist
     if (stopped.signal.aborted) return;
     const due = postedMs === undefined || clock.monotonic() - postedMs >= config.nodeReportMs;
     if (due || !sameStatus(before, after)) {
-      const patch: Json = { status: { ...(after as unknown as Record<string, Json>), addresses: [{ $patch: "replace" }, ...((after.addresses ?? []) as unknown as Json[])] } };
+      const patch: Json = {
+        status: {
+          ...(after as unknown as Record<string, Json>),
+          addresses: [{ $patch: "replace" }, ...((after.addresses ?? []) as unknown as Json[])],
+        },
+      };
       try {
-        node = await api.patch<Node>(resources.nodes, config.nodeName, undefined, "strategic", patch, { subresource: "status", signal: stopped.signal });
+        node = await api.patch<Node>(
+          resources.nodes,
+          config.nodeName,
+          undefined,
+          "strategic",
+          patch,
+          { subresource: "status", signal: stopped.signal },
+        );
       } catch (error) {
         if (!isApiError(error, "NotFound")) throw error;
         // Someone deleted the node under the agent.
@@ -126,9 +178,18 @@ export function createNodeRegistration(config: NodeAgentConfig, deps: NodeRegist
 
   const announce = (before: NodeStatus, after: NodeStatus): void => {
     for (const condition of after.conditions ?? []) {
-      if (before.conditions?.find((one) => one.type === condition.type)?.status === condition.status) continue;
+      if (
+        before.conditions?.find((one) => one.type === condition.type)?.status === condition.status
+      )
+        continue;
       const reason = conditionEvent(condition);
-      if (reason !== undefined) deps.recordEvent(node, "Normal", reason, `Node ${config.nodeName} status is now: ${reason}`);
+      if (reason !== undefined)
+        deps.recordEvent(
+          node,
+          "Normal",
+          reason,
+          `Node ${config.nodeName} status is now: ${reason}`,
+        );
     }
   };
 
@@ -147,12 +208,18 @@ export function createNodeRegistration(config: NodeAgentConfig, deps: NodeRegist
           failed = false;
         } catch (error) {
           failed = true;
-          if (!stopped.signal.aborted) log.warn({ err: error }, "posting the node's status failed, trying again");
+          if (!stopped.signal.aborted)
+            log.warn({ err: error }, "posting the node's status failed, trying again");
         }
       }
       busy = false;
       if (stopped.signal.aborted) return;
-      timer = clock.setTimer(isReady(node.status ?? {}) && !failed ? Math.min(config.nodeCheckMs, config.nodeReportMs) : unreadyCheckMs, check);
+      timer = clock.setTimer(
+        isReady(node.status ?? {}) && !failed
+          ? Math.min(config.nodeCheckMs, config.nodeReportMs)
+          : unreadyCheckMs,
+        check,
+      );
     })();
   };
 
@@ -168,7 +235,10 @@ export function createNodeRegistration(config: NodeAgentConfig, deps: NodeRegist
       timer?.cancel();
     },
     node: () => node,
-    network: () => ({ ready: runtimeState?.networkReady === true, message: networkProblem(runtimeState?.message ?? "the container runtime does not answer") }),
+    network: () => ({
+      ready: runtimeState?.networkReady === true,
+      message: networkProblem(runtimeState?.message ?? "the container runtime does not answer"),
+    }),
     get ready() {
       return isReady(node.status ?? {});
     },
@@ -183,10 +253,20 @@ function isReady(status: NodeStatus): boolean {
 /** Heartbeat times alone are no change. */
 function sameStatus(before: NodeStatus, after: NodeStatus): boolean {
   const strip = (status: NodeStatus): Json =>
-    ({ ...status, conditions: (status.conditions ?? []).filter((one) => ownConditions.has(one.type)).map((one) => ({ ...one, lastHeartbeatTime: null })) }) as unknown as Json;
+    ({
+      ...status,
+      conditions: (status.conditions ?? [])
+        .filter((one) => ownConditions.has(one.type))
+        .map((one) => ({ ...one, lastHeartbeatTime: null })),
+    }) as unknown as Json;
   const left = strip(before) as Record<string, Json | undefined>;
   const right = strip(after) as Record<string, Json | undefined>;
   return Object.keys(right).every((key) => same(left[key], right[key]));
 }
 
-const ownConditions: ReadonlySet<string> = new Set(["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"]);
+const ownConditions: ReadonlySet<string> = new Set([
+  "MemoryPressure",
+  "DiskPressure",
+  "PIDPressure",
+  "Ready",
+]);

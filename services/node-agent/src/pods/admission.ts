@@ -39,19 +39,46 @@ const safeSysctls: ReadonlySet<string> = new Set([
   "net.ipv4.tcp_wmem",
 ]);
 
-function refuseFeatures({ pod, allowedUnsafeSysctls, appArmorEnabled }: AdmissionInputs): Refusal | undefined {
+function refuseFeatures({
+  pod,
+  allowedUnsafeSysctls,
+  appArmorEnabled,
+}: AdmissionInputs): Refusal | undefined {
   const spec = podSpec(pod);
-  if (spec.os !== undefined && spec.os.name !== "linux") return { reason: "PodOSNotSupported", message: "Failed to admit pod as the OS field doesn't match node OS" };
-  if (spec.hostUsers === false) return { reason: "UserNamespaces", message: "hostUsers: false is not supported by this version of the node agent" };
+  if (spec.os !== undefined && spec.os.name !== "linux")
+    return {
+      reason: "PodOSNotSupported",
+      message: "Failed to admit pod as the OS field doesn't match node OS",
+    };
+  if (spec.hostUsers === false)
+    return {
+      reason: "UserNamespaces",
+      message: "hostUsers: false is not supported by this version of the node agent",
+    };
   for (const { name } of spec.securityContext?.sysctls ?? []) {
     const dotted = name.replaceAll("/", ".");
-    if (!safeSysctls.has(dotted) && !allowedUnsafeSysctls.includes(dotted)) return { reason: "SysctlForbidden", message: `forbidden sysctl: "${dotted}" not allowlisted` };
+    if (!safeSysctls.has(dotted) && !allowedUnsafeSysctls.includes(dotted))
+      return {
+        reason: "SysctlForbidden",
+        message: `forbidden sysctl: "${dotted}" not allowlisted`,
+      };
   }
-  const profiles = [spec.securityContext?.appArmorProfile, ...allContainers(pod).map((one) => one.spec.securityContext?.appArmorProfile)];
+  const profiles = [
+    spec.securityContext?.appArmorProfile,
+    ...allContainers(pod).map((one) => one.spec.securityContext?.appArmorProfile),
+  ];
   for (const profile of profiles) {
     if (profile === undefined || profile.type === "Unconfined") continue;
-    if (!appArmorEnabled) return { reason: "AppArmor", message: "Cannot enforce AppArmor: AppArmor is not enabled on the host" };
-    if (profile.type === "Localhost") return { reason: "AppArmor", message: `Cannot enforce AppArmor: profile type Localhost is not supported by this version of the node agent` };
+    if (!appArmorEnabled)
+      return {
+        reason: "AppArmor",
+        message: "Cannot enforce AppArmor: AppArmor is not enabled on the host",
+      };
+    if (profile.type === "Localhost")
+      return {
+        reason: "AppArmor",
+        message: `Cannot enforce AppArmor: profile type Localhost is not supported by this version of the node agent`,
+      };
   }
   return undefined;
 }
@@ -59,29 +86,52 @@ function refuseFeatures({ pod, allowedUnsafeSysctls, appArmorEnabled }: Admissio
 function refusePlacement({ pod, node }: AdmissionInputs): Refusal | undefined {
   const spec = podSpec(pod);
   const labels = node.metadata.labels ?? {};
-  const selected = Object.entries(spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value);
-  const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  const selected = Object.entries(spec.nodeSelector ?? {}).every(
+    ([key, value]) => labels[key] === value,
+  );
+  const terms =
+    spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   const near = terms === undefined || terms.some((term) => matchesTerm(term, node));
-  if (!selected || !near) return { reason: "NodeAffinity", message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector" };
+  if (!selected || !near)
+    return {
+      reason: "NodeAffinity",
+      message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+    };
   for (const taint of node.spec?.taints ?? []) {
     if (taint.effect !== "NoExecute") continue;
     const tolerated = (spec.tolerations ?? []).some((one) => tolerates(one, taint));
-    if (!tolerated) return { reason: "TaintToleration", message: `Predicate TaintToleration failed: node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}` };
+    if (!tolerated)
+      return {
+        reason: "TaintToleration",
+        message: `Predicate TaintToleration failed: node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`,
+      };
   }
   return undefined;
 }
 
-type Term = NonNullable<NonNullable<NonNullable<ReturnType<typeof podSpec>["affinity"]>["nodeAffinity"]>["requiredDuringSchedulingIgnoredDuringExecution"]>["nodeSelectorTerms"][number];
+type Term = NonNullable<
+  NonNullable<
+    NonNullable<ReturnType<typeof podSpec>["affinity"]>["nodeAffinity"]
+  >["requiredDuringSchedulingIgnoredDuringExecution"]
+>["nodeSelectorTerms"][number];
 
 function matchesTerm(term: Term, node: Node): boolean {
   const expressions = term.matchExpressions ?? [];
   const fields = term.matchFields ?? [];
   if (expressions.length + fields.length === 0) return false;
   const labels = node.metadata.labels ?? {};
-  return expressions.every((one) => matchesRequirement(one, labels[one.key])) && fields.every((one) => one.key === "metadata.name" && matchesRequirement(one, node.metadata.name));
+  return (
+    expressions.every((one) => matchesRequirement(one, labels[one.key])) &&
+    fields.every(
+      (one) => one.key === "metadata.name" && matchesRequirement(one, node.metadata.name),
+    )
+  );
 }
 
-function matchesRequirement(requirement: { readonly operator: string; readonly values?: readonly string[] }, value: string | undefined): boolean {
+function matchesRequirement(
+  requirement: { readonly operator: string; readonly values?: readonly string[] },
+  value: string | undefined,
+): boolean {
   const values = requirement.values ?? [];
   switch (requirement.operator) {
     case "In":
@@ -120,9 +170,15 @@ function refuseResources({ pod, others, node }: AdmissionInputs): Refusal | unde
   for (const [name, requested] of Object.entries(requests)) {
     if (requested === 0) continue;
     const capacity = amountOf(name, allocatable[name]);
-    const used = name === "pods" ? others.length : others.reduce((sum, other) => sum + (podRequests(other)[name] ?? 0), 0);
+    const used =
+      name === "pods"
+        ? others.length
+        : others.reduce((sum, other) => sum + (podRequests(other)[name] ?? 0), 0);
     if (used + requested <= capacity) continue;
-    return { reason: `OutOf${name}`, message: `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}` };
+    return {
+      reason: `OutOf${name}`,
+      message: `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
+    };
   }
   return undefined;
 }

@@ -13,7 +13,10 @@ export function wholeUnits(quantity: string | number | undefined): number {
   return read(quantity, quantityValue);
 }
 
-function read(quantity: string | number | undefined, convert: (parsed: ReturnType<typeof parseQuantity>) => number): number {
+function read(
+  quantity: string | number | undefined,
+  convert: (parsed: ReturnType<typeof parseQuantity>) => number,
+): number {
   if (quantity === undefined) return 0;
   try {
     return convert(parseQuantity(quantity));

@@ -16,13 +16,24 @@ export const restartBackoff: BackoffLimits = { initialMs: 10_000, maxMs: 300_000
 export const imagePullBackoff: BackoffLimits = { initialMs: 10_000, maxMs: 300_000 };
 
 /** The entry after one more failure at `eventMs`. */
-export function nextBackoff(entry: BackoffEntry | undefined, eventMs: number, nowMs: number, limits: BackoffLimits): BackoffEntry {
-  const delayMs = entry === undefined || isExpired(entry, eventMs, limits) ? limits.initialMs : entry.delayMs * 2;
+export function nextBackoff(
+  entry: BackoffEntry | undefined,
+  eventMs: number,
+  nowMs: number,
+  limits: BackoffLimits,
+): BackoffEntry {
+  const delayMs =
+    entry === undefined || isExpired(entry, eventMs, limits) ? limits.initialMs : entry.delayMs * 2;
   return { delayMs: Math.min(delayMs, limits.maxMs), updatedAtMs: nowMs };
 }
 
 /** Time until which to wait because of a failure at `eventMs`; undefined: no need to wait. */
-export function backoffUntil(entry: BackoffEntry | undefined, eventMs: number, nowMs: number, limits: BackoffLimits): number | undefined {
+export function backoffUntil(
+  entry: BackoffEntry | undefined,
+  eventMs: number,
+  nowMs: number,
+  limits: BackoffLimits,
+): number | undefined {
   if (entry === undefined || isExpired(entry, eventMs, limits)) return undefined;
   const untilMs = eventMs + entry.delayMs;
   return nowMs < untilMs ? untilMs : undefined;

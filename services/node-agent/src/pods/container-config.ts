@@ -51,7 +51,11 @@ export function containerConfig(inputs: ContainerConfigInputs): ContainerConfig 
   };
 }
 
-export function containerResources(pod: Pod, container: ContainerSpec, memoryCapacityBytes: number): ContainerResources {
+export function containerResources(
+  pod: Pod,
+  container: ContainerSpec,
+  memoryCapacityBytes: number,
+): ContainerResources {
   const { requests, limits } = container.resources ?? {};
   const request = requests?.["cpu"] ?? limits?.["cpu"];
   const quota = cpuQuota(cpuMilli(limits?.["cpu"]));

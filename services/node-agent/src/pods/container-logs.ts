@@ -28,9 +28,13 @@ export function createContainerLogs(podLogsRoot: string, containerLogsRoot: stri
       await mkdir(containerLogsRoot, { recursive: true, mode: 0o755 });
       const link = containerLogLink(containerLogsRoot, pod, container, containerId);
       await rm(link, { force: true });
-      await symlink(join(podLogFolder(podLogsRoot, pod), containerLogPath(container, restartCount)), link);
+      await symlink(
+        join(podLogFolder(podLogsRoot, pod), containerLogPath(container, restartCount)),
+        link,
+      );
     },
-    unlink: (pod, container, containerId) => rm(containerLogLink(containerLogsRoot, pod, container, containerId), { force: true }),
+    unlink: (pod, container, containerId) =>
+      rm(containerLogLink(containerLogsRoot, pod, container, containerId), { force: true }),
     remove: (pod) => rm(podLogFolder(podLogsRoot, pod), { recursive: true, force: true }),
     async removeDeadLinks() {
       for (const name of await readdir(containerLogsRoot).catch(() => [])) {
@@ -56,7 +60,12 @@ export interface RotationLimits {
  * Rotates one log when it has grown over the limit: the oldest files beyond the limit go, the one rotated last time is compressed, and the
  * current one is renamed and reopened by the runtime. Returns whether it rotated.
  */
-export async function rotateLog(path: string, limits: RotationLimits, reopen: () => Promise<void>, nowMs: number): Promise<boolean> {
+export async function rotateLog(
+  path: string,
+  limits: RotationLimits,
+  reopen: () => Promise<void>,
+  nowMs: number,
+): Promise<boolean> {
   const size = await stat(path).then(
     (stats) => stats.size,
     () => 0,
@@ -66,9 +75,14 @@ export async function rotateLog(path: string, limits: RotationLimits, reopen: ()
   const prefix = `${basename(path)}.`;
   const rotated = (await readdir(folder)).filter((name) => name.startsWith(prefix)).toSorted();
   // One place is for the current file and one for the file that is rotated now.
-  for (const name of rotated.splice(0, Math.max(rotated.length - (limits.filesMax - 2), 0))) await rm(join(folder, name), { force: true });
+  for (const name of rotated.splice(0, Math.max(rotated.length - (limits.filesMax - 2), 0)))
+    await rm(join(folder, name), { force: true });
   for (const name of rotated) if (!name.endsWith(".gz")) await compress(join(folder, name));
-  const stamp = new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[-:]/gu, "").replace("T", "-");
+  const stamp = new Date(nowMs)
+    .toISOString()
+    .slice(0, 19)
+    .replaceAll(/[-:]/gu, "")
+    .replace("T", "-");
   const target = `${path}.${stamp}`;
   await rename(path, target);
   try {

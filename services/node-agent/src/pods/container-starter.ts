@@ -37,7 +37,12 @@ export interface StartRequest {
 
 export type StartResult =
   | { readonly kind: "started"; readonly containerId: string }
-  | { readonly kind: "failed"; readonly reason: string; readonly message: string; readonly retryAtMs: number | undefined }
+  | {
+      readonly kind: "failed";
+      readonly reason: string;
+      readonly message: string;
+      readonly retryAtMs: number | undefined;
+    }
   /** The hook failed: the instance must be ended. */
   | { readonly kind: "hookFailed"; readonly containerId: string; readonly message: string }
   | { readonly kind: "aborted" };
@@ -49,14 +54,17 @@ export async function startContainer(request: StartRequest, deps: PodDeps): Prom
   const { pod, action, signal } = request;
   const named = findContainer(pod, action.name);
   if (named === undefined) return { kind: "aborted" };
-  const record = (type: "Normal" | "Warning", reason: string, message: string): void => deps.events.record(pod, named, type, reason, message);
+  const record = (type: "Normal" | "Warning", reason: string, message: string): void =>
+    deps.events.record(pod, named, type, reason, message);
   const fail = (reason: string, message: string): StartResult => {
     record("Warning", "Failed", `Error: ${message}`);
     return { kind: "failed", reason, message, retryAtMs: deps.clock.now() + retryMs };
   };
 
   const image = await raceAbort(
-    deps.images.ensure(pod, named.spec, await pullSecrets(pod, deps), (type, reason, message) => record(type, reason, message)),
+    deps.images.ensure(pod, named.spec, await pullSecrets(pod, deps), (type, reason, message) =>
+      record(type, reason, message),
+    ),
     signal,
   );
   if (image === undefined || signal.aborted) return { kind: "aborted" };
@@ -69,24 +77,36 @@ export async function startContainer(request: StartRequest, deps: PodDeps): Prom
   try {
     built = await buildContainer(request, named, image.imageRef, deps);
   } catch (error) {
-    if (error instanceof ContainerConfigError || error instanceof FieldReferenceError) return fail("CreateContainerConfigError", error.message);
+    if (error instanceof ContainerConfigError || error instanceof FieldReferenceError)
+      return fail("CreateContainerConfigError", error.message);
     return fail("CreateContainerConfigError", errorText(error));
   }
   if (signal.aborted) return { kind: "aborted" };
-  return deps.starts.run(() => createAndStart(request, named, built, deps, fail)).then((result) => runPostStart(request, named, result, deps));
+  return deps.starts
+    .run(() => createAndStart(request, named, built, deps, fail))
+    .then((result) => runPostStart(request, named, result, deps));
 }
 
 interface BuiltContainer {
   readonly config: ReturnType<typeof containerConfig>;
 }
 
-async function buildContainer(request: StartRequest, named: NamedContainer, imageRef: string, deps: PodDeps): Promise<BuiltContainer> {
+async function buildContainer(
+  request: StartRequest,
+  named: NamedContainer,
+  imageRef: string,
+  deps: PodDeps,
+): Promise<BuiltContainer> {
   const { pod, action, observed, facts } = request;
   const namespace = pod.metadata.namespace ?? "";
   const environment: Environment = await containerEnvironment(pod, named.spec, {
     configMap: (name) => deps.references.configMap(namespace, name),
     secret: (name) => deps.references.secret(namespace, name),
-    services: serviceEnvironment(deps.services(), namespace, podSpec(pod).enableServiceLinks !== false),
+    services: serviceEnvironment(
+      deps.services(),
+      namespace,
+      podSpec(pod).enableServiceLinks !== false,
+    ),
     facts,
   });
   const image = await imageOf(named, imageRef, deps);
@@ -99,7 +119,8 @@ async function buildContainer(request: StartRequest, named: NamedContainer, imag
     mounter: deps.mounter,
     hosts: await hostsInputs(pod, facts, deps),
   });
-  const target = (named.spec as { readonly targetContainerName?: string }).targetContainerName ?? "";
+  const target =
+    (named.spec as { readonly targetContainerName?: string }).targetContainerName ?? "";
   return {
     config: containerConfig({
       pod,
@@ -117,17 +138,43 @@ async function buildContainer(request: StartRequest, named: NamedContainer, imag
 }
 
 /** The image's own user matters only when the pod does not say one. */
-async function imageOf(named: NamedContainer, imageRef: string, deps: PodDeps): Promise<Image | undefined> {
-  return (await deps.runtime.imageStatus(imageRef)) ?? deps.runtime.imageStatus(applyDefaultTag(named.spec.image ?? ""));
+async function imageOf(
+  named: NamedContainer,
+  imageRef: string,
+  deps: PodDeps,
+): Promise<Image | undefined> {
+  return (
+    (await deps.runtime.imageStatus(imageRef)) ??
+    deps.runtime.imageStatus(applyDefaultTag(named.spec.image ?? ""))
+  );
 }
 
-async function hostsInputs(pod: Pod, facts: PodFacts, deps: PodDeps): Promise<HostsFileInputs | undefined> {
+async function hostsInputs(
+  pod: Pod,
+  facts: PodFacts,
+  deps: PodDeps,
+): Promise<HostsFileInputs | undefined> {
   const { hostname, domain } = podHostname(pod, deps.config.clusterDomain);
-  if (isHostNetwork(pod)) return { pod, podIps: facts.hostIps, hostname, domain, nodeHosts: await readFile("/etc/hosts", "utf8").catch(() => "") };
-  return facts.podIps.length === 0 ? undefined : { pod, podIps: facts.podIps, hostname, domain, nodeHosts: undefined };
+  if (isHostNetwork(pod))
+    return {
+      pod,
+      podIps: facts.hostIps,
+      hostname,
+      domain,
+      nodeHosts: await readFile("/etc/hosts", "utf8").catch(() => ""),
+    };
+  return facts.podIps.length === 0
+    ? undefined
+    : { pod, podIps: facts.podIps, hostname, domain, nodeHosts: undefined };
 }
 
-async function createAndStart(request: StartRequest, named: NamedContainer, { config }: BuiltContainer, deps: PodDeps, fail: (reason: string, message: string) => StartResult): Promise<StartResult> {
+async function createAndStart(
+  request: StartRequest,
+  named: NamedContainer,
+  { config }: BuiltContainer,
+  deps: PodDeps,
+  fail: (reason: string, message: string) => StartResult,
+): Promise<StartResult> {
   const { pod, action, signal } = request;
   if (signal.aborted) return { kind: "aborted" };
   let containerId: string;
@@ -147,25 +194,54 @@ async function createAndStart(request: StartRequest, named: NamedContainer, { co
     return fail("RunContainerError", errorText(error));
   }
   deps.events.record(pod, named, "Normal", "Started", "Container started");
-  await deps.logs.link(pod, named.spec.name, containerId, action.restartCount).catch((error: unknown) => {
-    deps.log.warn({ err: error, container: named.spec.name }, "linking a container's log failed; log collectors will miss it");
-  });
+  await deps.logs
+    .link(pod, named.spec.name, containerId, action.restartCount)
+    .catch((error: unknown) => {
+      deps.log.warn(
+        { err: error, container: named.spec.name },
+        "linking a container's log failed; log collectors will miss it",
+      );
+    });
   return { kind: "started", containerId };
 }
 
-async function runPostStart(request: StartRequest, named: NamedContainer, result: StartResult, deps: PodDeps): Promise<StartResult> {
+async function runPostStart(
+  request: StartRequest,
+  named: NamedContainer,
+  result: StartResult,
+  deps: PodDeps,
+): Promise<StartResult> {
   const hook = named.spec.lifecycle?.postStart;
   if (result.kind !== "started" || hook === undefined) return result;
   const { containerId } = result;
   try {
-    const running = runHook(hook, { container: named.spec, containerId, podIp: request.facts.podIps[0] ?? "" }, deps, request.signal);
+    const running = runHook(
+      hook,
+      { container: named.spec, containerId, podIp: request.facts.podIps[0] ?? "" },
+      deps,
+      request.signal,
+    );
     await raceAbort(running, request.signal);
     return result;
   } catch (error) {
     if (request.signal.aborted) return result;
-    deps.log.warn({ err: error, namespace: request.pod.metadata.namespace, name: request.pod.metadata.name, container: named.spec.name }, "a postStart hook failed");
+    deps.log.warn(
+      {
+        err: error,
+        namespace: request.pod.metadata.namespace,
+        name: request.pod.metadata.name,
+        container: named.spec.name,
+      },
+      "a postStart hook failed",
+    );
     // Its output stays out of the event: it may hold secrets of the one who answered.
-    deps.events.record(request.pod, named, "Warning", "FailedPostStartHook", "PostStartHook failed");
+    deps.events.record(
+      request.pod,
+      named,
+      "Warning",
+      "FailedPostStartHook",
+      "PostStartHook failed",
+    );
     return { kind: "hookFailed", containerId, message: errorText(error) };
   } finally {
     request.onHookEnded(containerId);
@@ -177,12 +253,20 @@ async function pullSecrets(pod: Pod, deps: PodDeps): Promise<readonly Secret[]> 
   const missing: string[] = [];
   for (const { name = "" } of podSpec(pod).imagePullSecrets ?? []) {
     if (name === "") continue;
-    const secret = await deps.references.secret(pod.metadata.namespace ?? "", name).catch(() => undefined);
+    const secret = await deps.references
+      .secret(pod.metadata.namespace ?? "", name)
+      .catch(() => undefined);
     if (secret === undefined) missing.push(name);
     else found.push(secret);
   }
   if (missing.length > 0) {
-    deps.events.record(pod, undefined, "Warning", "FailedToRetrieveImagePullSecret", `Unable to retrieve some image pull secrets (${missing.join(", ")}); attempting to pull the image may not succeed.`);
+    deps.events.record(
+      pod,
+      undefined,
+      "Warning",
+      "FailedToRetrieveImagePullSecret",
+      `Unable to retrieve some image pull secrets (${missing.join(", ")}); attempting to pull the image may not succeed.`,
+    );
   }
   return found;
 }

@@ -52,7 +52,13 @@ export type PodAction =
   /** Removes instances of init containers that belong to a lost sandbox. */
   | { readonly kind: "removeContainers"; readonly ids: readonly string[] }
   | { readonly kind: "createSandbox"; readonly attempt: number }
-  | { readonly kind: "killContainer"; readonly id: string; readonly name: string; readonly message: string; readonly reason: KillReason }
+  | {
+      readonly kind: "killContainer";
+      readonly id: string;
+      readonly name: string;
+      readonly message: string;
+      readonly reason: KillReason;
+    }
   | {
       readonly kind: "startContainer";
       readonly name: string;
@@ -62,7 +68,12 @@ export type PodAction =
       /** To be remembered once the start is tried. */
       readonly backoff: BackoffEntry | undefined;
     }
-  | { readonly kind: "holdBack"; readonly name: string; readonly untilMs: number; readonly delayMs: number };
+  | {
+      readonly kind: "holdBack";
+      readonly name: string;
+      readonly untilMs: number;
+      readonly delayMs: number;
+    };
 
 export interface PodPlan {
   readonly actions: readonly PodAction[];
@@ -76,11 +87,16 @@ export function hasUsableSandbox(pod: Pod, observed: ObservedPod): boolean {
 }
 
 function decideTermination(observed: ObservedPod): PodPlan {
-  const busy = runningContainers(observed).length > 0 || observed.sandboxes.some((one) => one.ready);
-  return busy ? { actions: [{ kind: "killPod" }], finished: false } : { actions: [], finished: true };
+  const busy =
+    runningContainers(observed).length > 0 || observed.sandboxes.some((one) => one.ready);
+  return busy
+    ? { actions: [{ kind: "killPod" }], finished: false }
+    : { actions: [], finished: true };
 }
 
-type SandboxDecision = { readonly kind: "keep"; readonly sandbox: ObservedSandbox } | { readonly kind: "create"; readonly attempt: number };
+type SandboxDecision =
+  | { readonly kind: "keep"; readonly sandbox: ObservedSandbox }
+  | { readonly kind: "create"; readonly attempt: number };
 
 function decideSandbox(pod: Pod, observed: ObservedPod): SandboxDecision {
   const newest = observed.sandboxes[0];
@@ -93,22 +109,40 @@ function decideSandbox(pod: Pod, observed: ObservedPod): SandboxDecision {
   return { kind: "keep", sandbox: newest };
 }
 
-function decideSandboxCreation(desired: DesiredPod, observed: ObservedPod, attempt: number): PodPlan {
+function decideSandboxCreation(
+  desired: DesiredPod,
+  observed: ObservedPod,
+  attempt: number,
+): PodPlan {
   const { pod } = desired;
   const spec = podSpec(pod);
-  const stale = observed.sandboxes.some((one) => one.ready) || runningContainers(observed).length > 0;
+  const stale =
+    observed.sandboxes.some((one) => one.ready) || runningContainers(observed).length > 0;
   const clear: readonly PodAction[] = stale ? [{ kind: "killPod" }] : [];
   // A pod whose containers all ended for good gets no new sandbox to show their end in.
-  const started = (spec.containers ?? []).filter((one) => wasCreated(newestContainer(observed, one.name)));
-  const anyRestarts = (spec.containers ?? []).some((one) => shouldStartContainer(pod, one, observed));
-  const neverRestarts = restartPolicyOf(pod) === "Never" && attempt !== 0 && observed.containers.length > 0 && !hasRestartRules(spec.containers ?? []);
-  if (neverRestarts || (started.length > 0 && !anyRestarts)) return { actions: clear, finished: false };
+  const started = (spec.containers ?? []).filter((one) =>
+    wasCreated(newestContainer(observed, one.name)),
+  );
+  const anyRestarts = (spec.containers ?? []).some((one) =>
+    shouldStartContainer(pod, one, observed),
+  );
+  const neverRestarts =
+    restartPolicyOf(pod) === "Never" &&
+    attempt !== 0 &&
+    observed.containers.length > 0 &&
+    !hasRestartRules(spec.containers ?? []);
+  if (neverRestarts || (started.length > 0 && !anyRestarts))
+    return { actions: clear, finished: false };
   if (pod.metadata.deletionTimestamp !== undefined) return { actions: clear, finished: false };
 
   const initNames = new Set((spec.initContainers ?? []).map((one) => one.name));
   const purge = observed.containers.filter((one) => initNames.has(one.name)).map((one) => one.id);
   return {
-    actions: [...clear, ...(purge.length === 0 ? [] : [{ kind: "removeContainers", ids: purge } as const]), { kind: "createSandbox", attempt }],
+    actions: [
+      ...clear,
+      ...(purge.length === 0 ? [] : [{ kind: "removeContainers", ids: purge } as const]),
+      { kind: "createSandbox", attempt },
+    ],
     finished: false,
   };
 }
@@ -131,7 +165,8 @@ function decideContainers(desired: DesiredPod, observed: ObservedPod, nowMs: num
   const spec = podSpec(desired.pod);
   const draft: Draft = { start: [], kill: [] };
   for (const one of spec.ephemeralContainers ?? []) {
-    if (newestContainer(observed, one.name) === undefined) draft.start.push({ name: one.name, role: "ephemeral" });
+    if (newestContainer(observed, one.name) === undefined)
+      draft.start.push({ name: one.name, role: "ephemeral" });
   }
 
   const init = decideInit(desired, observed, draft);
@@ -151,13 +186,21 @@ function endPod(observed: ObservedPod): PodPlan {
   return { actions: decideTermination(observed).actions, finished: false };
 }
 
-function planStart(desired: DesiredPod, observed: ObservedPod, start: { readonly name: string; readonly role: ContainerRole }, nowMs: number): PodAction {
+function planStart(
+  desired: DesiredPod,
+  observed: ObservedPod,
+  start: { readonly name: string; readonly role: ContainerRole },
+  nowMs: number,
+): PodAction {
   const previous = newestContainer(observed, start.name);
   let backoff = desired.backoff(start.name);
-  const exited = observed.containers.find((one) => one.name === start.name && one.state === "EXITED");
+  const exited = observed.containers.find(
+    (one) => one.name === start.name && one.state === "EXITED",
+  );
   if (exited !== undefined) {
     const untilMs = backoffUntil(backoff, exited.finishedAtMs, nowMs, desired.backoffLimits);
-    if (untilMs !== undefined) return { kind: "holdBack", name: start.name, untilMs, delayMs: backoff?.delayMs ?? 0 };
+    if (untilMs !== undefined)
+      return { kind: "holdBack", name: start.name, untilMs, delayMs: backoff?.delayMs ?? 0 };
     backoff = nextBackoff(backoff, exited.finishedAtMs, nowMs, desired.backoffLimits);
   }
   return {
@@ -165,7 +208,8 @@ function planStart(desired: DesiredPod, observed: ObservedPod, start: { readonly
     name: start.name,
     role: start.role,
     sandboxId: observed.sandboxes[0]?.id ?? "",
-    restartCount: previous === undefined ? desired.restartCount(start.name) : previous.restartCount + 1,
+    restartCount:
+      previous === undefined ? desired.restartCount(start.name) : previous.restartCount + 1,
     backoff,
   };
 }
@@ -187,7 +231,13 @@ function decideMain(desired: DesiredPod, observed: ObservedPod, draft: Draft): n
       continue;
     }
     const restart = fault.changed || restartsAfter(pod, container, 137);
-    draft.kill.push({ kind: "killContainer", id: newest.id, name: container.name, reason: fault.reason, message: restart ? `${fault.message}, will be restarted` : fault.message });
+    draft.kill.push({
+      kind: "killContainer",
+      id: newest.id,
+      name: container.name,
+      reason: fault.reason,
+      message: restart ? `${fault.message}, will be restarted` : fault.message,
+    });
     // The start follows once the container is seen to have ended, so that its back-off counts from there.
     kept += 1;
   }
@@ -200,25 +250,57 @@ interface Fault {
   readonly changed: boolean;
 }
 
-function runningFault(desired: DesiredPod, container: ContainerSpec, running: ObservedContainer, word: "Container" | "Init container"): Fault | undefined {
+function runningFault(
+  desired: DesiredPod,
+  container: ContainerSpec,
+  running: ObservedContainer,
+  word: "Container" | "Init container",
+): Fault | undefined {
   if (running.hash !== undefined && running.hash !== containerHash(container)) {
-    return { message: `${word} ${container.name} definition changed`, reason: "unknown", changed: true };
+    return {
+      message: `${word} ${container.name} definition changed`,
+      reason: "unknown",
+      changed: true,
+    };
   }
   const probes = desired.probes(running.id);
-  if (probes.liveness === "failure") return { message: `${word} ${container.name} failed liveness probe`, reason: "livenessProbe", changed: false };
-  if (probes.startup === "failure") return { message: `${word} ${container.name} failed startup probe`, reason: "startupProbe", changed: false };
+  if (probes.liveness === "failure")
+    return {
+      message: `${word} ${container.name} failed liveness probe`,
+      reason: "livenessProbe",
+      changed: false,
+    };
+  if (probes.startup === "failure")
+    return {
+      message: `${word} ${container.name} failed startup probe`,
+      reason: "startupProbe",
+      changed: false,
+    };
   return undefined;
 }
 
-function unknownKill(container: ObservedContainer, word: "Container" | "Init container"): Extract<PodAction, { kind: "killContainer" }> {
-  return { kind: "killContainer", id: container.id, name: container.name, reason: "unknown", message: `${word} is in "unknown" state, try killing it before restart` };
+function unknownKill(
+  container: ObservedContainer,
+  word: "Container" | "Init container",
+): Extract<PodAction, { kind: "killContainer" }> {
+  return {
+    kind: "killContainer",
+    id: container.id,
+    name: container.name,
+    reason: "unknown",
+    message: `${word} is in "unknown" state, try killing it before restart`,
+  };
 }
 
 /**
  * Goes through the init containers from the last to the first: the newest one that was ever created tells how far the pod has come, those
  * before it are done, and of them only sidecars still matter.
  */
-function decideInit(desired: DesiredPod, observed: ObservedPod, draft: Draft): "done" | "pending" | "failed" {
+function decideInit(
+  desired: DesiredPod,
+  observed: ObservedPod,
+  draft: Draft,
+): "done" | "pending" | "failed" {
   const { pod } = desired;
   const containers = podSpec(pod).initContainers ?? [];
   if (containers.length === 0) return "done";
@@ -231,7 +313,8 @@ function decideInit(desired: DesiredPod, observed: ObservedPod, draft: Draft): "
   const starts: { readonly name: string; readonly role: ContainerRole }[] = [];
   const start = (index: number): void => {
     const container = containers[index];
-    if (container !== undefined) starts.push({ name: container.name, role: isSidecar(container) ? "sidecar" : "init" });
+    if (container !== undefined)
+      starts.push({ name: container.name, role: isSidecar(container) ? "sidecar" : "init" });
   };
 
   for (let index = containers.length - 1; index >= 0; index -= 1) {
@@ -243,7 +326,9 @@ function decideInit(desired: DesiredPod, observed: ObservedPod, draft: Draft): "
       continue;
     }
     if (passed && !isSidecar(container)) continue;
-    const step = isSidecar(container) ? sidecarStep(desired, container, newest, draft) : initStep(pod, container, newest, draft);
+    const step = isSidecar(container)
+      ? sidecarStep(desired, container, newest, draft)
+      : initStep(pod, container, newest, draft);
     if (step === "failed") return "failed";
     if (step === "restart") start(index);
     if (step === "done") {
@@ -259,7 +344,12 @@ function decideInit(desired: DesiredPod, observed: ObservedPod, draft: Draft): "
 
 type InitStep = "waiting" | "done" | "restart" | "failed";
 
-function initStep(pod: Pod, container: ContainerSpec, newest: ObservedContainer, draft: Draft): InitStep {
+function initStep(
+  pod: Pod,
+  container: ContainerSpec,
+  newest: ObservedContainer,
+  draft: Draft,
+): InitStep {
   switch (newest.state) {
     case "RUNNING":
       return "waiting";
@@ -275,7 +365,12 @@ function initStep(pod: Pod, container: ContainerSpec, newest: ObservedContainer,
   }
 }
 
-function sidecarStep(desired: DesiredPod, container: ContainerSpec, newest: ObservedContainer, draft: Draft): InitStep {
+function sidecarStep(
+  desired: DesiredPod,
+  container: ContainerSpec,
+  newest: ObservedContainer,
+  draft: Draft,
+): InitStep {
   switch (newest.state) {
     case "CREATED":
     case "EXITED":
@@ -285,8 +380,16 @@ function sidecarStep(desired: DesiredPod, container: ContainerSpec, newest: Obse
       return "restart";
     case "RUNNING": {
       const fault = runningFault(desired, container, newest, "Init container");
-      if (fault !== undefined) draft.kill.push({ kind: "killContainer", id: newest.id, name: container.name, message: fault.message, reason: fault.reason });
-      const started = container.startupProbe === undefined || desired.probes(newest.id).startup === "success";
+      if (fault !== undefined)
+        draft.kill.push({
+          kind: "killContainer",
+          id: newest.id,
+          name: container.name,
+          message: fault.message,
+          reason: fault.reason,
+        });
+      const started =
+        container.startupProbe === undefined || desired.probes(newest.id).startup === "success";
       return started ? "done" : "waiting";
     }
   }

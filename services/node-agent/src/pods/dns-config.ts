@@ -35,11 +35,19 @@ export function podDns(pod: Pod, inputs: DnsInputs): DnsSettings {
 function basis(pod: Pod, { clusterDns, clusterDomain, host }: DnsInputs): DnsSettings {
   const spec = podSpec(pod);
   const policy = spec.dnsPolicy ?? "ClusterFirst";
-  const cluster = policy === "ClusterFirstWithHostNet" || (policy === "ClusterFirst" && !isHostNetwork(pod));
+  const cluster =
+    policy === "ClusterFirstWithHostNet" || (policy === "ClusterFirst" && !isHostNetwork(pod));
   if (policy === "None") return { servers: [], searches: [], options: [] };
   if (!cluster || clusterDns.length === 0) return host;
-  const own = clusterDomain === "" ? [] : [`${pod.metadata.namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain];
-  return { servers: clusterDns, searches: unique([...own, ...host.searches]), options: ["ndots:5"] };
+  const own =
+    clusterDomain === ""
+      ? []
+      : [`${pod.metadata.namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain];
+  return {
+    servers: clusterDns,
+    searches: unique([...own, ...host.searches]),
+    options: ["ndots:5"],
+  };
 }
 
 type DnsConfig = NonNullable<ReturnType<typeof podSpec>["dnsConfig"]>;
@@ -48,7 +56,11 @@ function merge(base: DnsSettings, extra: DnsConfig | undefined): DnsSettings {
   if (extra === undefined) return base;
   const options = new Map(base.options.map((one) => [one.split(":", 1)[0] ?? one, one]));
   for (const option of extra.options ?? []) {
-    if (option.name !== undefined && option.name !== "") options.set(option.name, option.value === undefined ? option.name : `${option.name}:${option.value}`);
+    if (option.name !== undefined && option.name !== "")
+      options.set(
+        option.name,
+        option.value === undefined ? option.name : `${option.name}:${option.value}`,
+      );
   }
   return {
     servers: unique([...base.servers, ...(extra.nameservers ?? [])]),
@@ -76,7 +88,11 @@ export function parseResolvConf(text: string): DnsSettings {
     if (word === "options") options = rest;
   }
   const usable = servers.filter(isReachableFromPods);
-  return { servers: usable.length > 0 ? usable : ["8.8.8.8", "2001:4860:4860::8888"], searches, options };
+  return {
+    servers: usable.length > 0 ? usable : ["8.8.8.8", "2001:4860:4860::8888"],
+    searches,
+    options,
+  };
 }
 
 function isReachableFromPods(address: string): boolean {

@@ -22,7 +22,11 @@ export interface EnvironmentSources {
 export type Environment = readonly { readonly key: string; readonly value: string }[];
 
 /** The container's environment: envFrom, then env (later entries win and may refer to earlier ones), then service variables not yet set. */
-export async function containerEnvironment(pod: Pod, container: ContainerSpec, sources: EnvironmentSources): Promise<Environment> {
+export async function containerEnvironment(
+  pod: Pod,
+  container: ContainerSpec,
+  sources: EnvironmentSources,
+): Promise<Environment> {
   const result = new Map<string, string>();
   for (const from of container.envFrom ?? []) {
     const entries = await entriesFrom(from, sources);
@@ -32,7 +36,13 @@ export async function containerEnvironment(pod: Pod, container: ContainerSpec, s
     }
   }
   for (const variable of container.env ?? []) {
-    const value = await valueOf(pod, container, variable, sources, (name) => result.get(name) ?? sources.services.get(name));
+    const value = await valueOf(
+      pod,
+      container,
+      variable,
+      sources,
+      (name) => result.get(name) ?? sources.services.get(name),
+    );
     if (value !== undefined) {
       // Re-inserted, so that a name set again moves to its later place, where what it refers to is defined.
       result.delete(variable.name);
@@ -47,35 +57,56 @@ export async function containerEnvironment(pod: Pod, container: ContainerSpec, s
 
 type EnvFrom = NonNullable<ContainerSpec["envFrom"]>[number];
 
-async function entriesFrom(from: EnvFrom, sources: EnvironmentSources): Promise<readonly [string, string][]> {
+async function entriesFrom(
+  from: EnvFrom,
+  sources: EnvironmentSources,
+): Promise<readonly [string, string][]> {
   if (from.configMapRef !== undefined) {
     const name = from.configMapRef.name ?? "";
     const map = await sources.configMap(name);
-    if (map === undefined && from.configMapRef.optional !== true) throw new ContainerConfigError(`configmap "${name}" not found`);
-    return Object.entries(map?.data ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+    if (map === undefined && from.configMapRef.optional !== true)
+      throw new ContainerConfigError(`configmap "${name}" not found`);
+    return Object.entries(map?.data ?? {}).filter(
+      (entry): entry is [string, string] => typeof entry[1] === "string",
+    );
   }
   if (from.secretRef !== undefined) {
     const name = from.secretRef.name ?? "";
     const secret = await sources.secret(name);
-    if (secret === undefined && from.secretRef.optional !== true) throw new ContainerConfigError(`secret "${name}" not found`);
+    if (secret === undefined && from.secretRef.optional !== true)
+      throw new ContainerConfigError(`secret "${name}" not found`);
     return Object.entries(secret?.data ?? {}).map(([key, value]) => [key, decode(value)]);
   }
   return [];
 }
 
-async function valueOf(pod: Pod, container: ContainerSpec, variable: EnvVar, sources: EnvironmentSources, lookup: (name: string) => string | undefined): Promise<string | undefined> {
+async function valueOf(
+  pod: Pod,
+  container: ContainerSpec,
+  variable: EnvVar,
+  sources: EnvironmentSources,
+  lookup: (name: string) => string | undefined,
+): Promise<string | undefined> {
   const from = variable.valueFrom;
   if (from === undefined || from === null) return expandVariables(variable.value ?? "", lookup);
-  if (from.fieldRef !== undefined) return resolveFieldRef(pod, from.fieldRef.fieldPath, sources.facts);
-  if (from.resourceFieldRef !== undefined) return resolveResourceFieldRef(pod, from.resourceFieldRef, container, sources.facts);
+  if (from.fieldRef !== undefined)
+    return resolveFieldRef(pod, from.fieldRef.fieldPath, sources.facts);
+  if (from.resourceFieldRef !== undefined)
+    return resolveResourceFieldRef(pod, from.resourceFieldRef, container, sources.facts);
   const namespace = pod.metadata.namespace ?? "";
   if (from.configMapKeyRef !== undefined) {
     const { name = "", key, optional } = from.configMapKeyRef;
     const map = await sources.configMap(name);
-    const value = map?.data?.[key] ?? (map?.binaryData?.[key] === undefined ? undefined : decode(map.binaryData[key]));
+    const value =
+      map?.data?.[key] ??
+      (map?.binaryData?.[key] === undefined ? undefined : decode(map.binaryData[key]));
     if (value !== undefined) return value;
     if (optional === true) return undefined;
-    throw new ContainerConfigError(map === undefined ? `configmap "${name}" not found` : `couldn't find key ${key} in ConfigMap ${namespace}/${name}`);
+    throw new ContainerConfigError(
+      map === undefined
+        ? `configmap "${name}" not found`
+        : `couldn't find key ${key} in ConfigMap ${namespace}/${name}`,
+    );
   }
   if (from.secretKeyRef !== undefined) {
     const { name = "", key, optional } = from.secretKeyRef;
@@ -83,9 +114,15 @@ async function valueOf(pod: Pod, container: ContainerSpec, variable: EnvVar, sou
     const value = secret?.data?.[key];
     if (value !== undefined) return decode(value);
     if (optional === true) return undefined;
-    throw new ContainerConfigError(secret === undefined ? `secret "${name}" not found` : `couldn't find key ${key} in Secret ${namespace}/${name}`);
+    throw new ContainerConfigError(
+      secret === undefined
+        ? `secret "${name}" not found`
+        : `couldn't find key ${key} in Secret ${namespace}/${name}`,
+    );
   }
-  throw new ContainerConfigError(`environment variable ${variable.name} has a source that this version does not support: ${Object.keys(from).join(", ")}`);
+  throw new ContainerConfigError(
+    `environment variable ${variable.name} has a source that this version does not support: ${Object.keys(from).join(", ")}`,
+  );
 }
 
 function decode(base64: string): string {

@@ -1,7 +1,10 @@
 /**
  * Replaces `$(NAME)` by its value. `$$` stands for one `$` (so `$$(NAME)` stays literal); a name that `lookup` does not know stays as it is.
  */
-export function expandVariables(text: string, lookup: (name: string) => string | undefined): string {
+export function expandVariables(
+  text: string,
+  lookup: (name: string) => string | undefined,
+): string {
   let out = "";
   let index = 0;
   while (index < text.length) {

@@ -68,15 +68,31 @@ export interface ResourceFieldRef {
 }
 
 /** The number behind a `resourceFieldRef`, divided and rounded up. A limit that is not set is the node's allocatable amount. */
-export function resolveResourceFieldRef(pod: Pod, reference: ResourceFieldRef, owner: ContainerSpec | undefined, facts: PodFacts): string {
-  const container = reference.containerName === undefined || reference.containerName === "" ? owner : findContainer(pod, reference.containerName)?.spec;
-  if (container === undefined) throw new FieldReferenceError(`container ${reference.containerName ?? ""} not found`);
+export function resolveResourceFieldRef(
+  pod: Pod,
+  reference: ResourceFieldRef,
+  owner: ContainerSpec | undefined,
+  facts: PodFacts,
+): string {
+  const container =
+    reference.containerName === undefined || reference.containerName === ""
+      ? owner
+      : findContainer(pod, reference.containerName)?.spec;
+  if (container === undefined)
+    throw new FieldReferenceError(`container ${reference.containerName ?? ""} not found`);
   const dot = reference.resource.indexOf(".");
   const kind = reference.resource.slice(0, dot);
   const name = reference.resource.slice(dot + 1);
-  if ((kind !== "limits" && kind !== "requests") || !isExposable(name)) throw new FieldReferenceError(`unsupported container resource : ${reference.resource}`);
+  if ((kind !== "limits" && kind !== "requests") || !isExposable(name))
+    throw new FieldReferenceError(`unsupported container resource : ${reference.resource}`);
   const quantity = container.resources?.[kind]?.[name];
-  const divisor = reference.divisor === undefined || reference.divisor === "" || reference.divisor === "0" || reference.divisor === 0 ? "1" : reference.divisor;
+  const divisor =
+    reference.divisor === undefined ||
+    reference.divisor === "" ||
+    reference.divisor === "0" ||
+    reference.divisor === 0
+      ? "1"
+      : reference.divisor;
   if (name === "cpu") {
     const milli = quantity === undefined ? fallback(kind, facts, name) : cpuMilli(quantity);
     return String(Math.ceil(milli / cpuMilli(divisor)));
@@ -86,7 +102,12 @@ export function resolveResourceFieldRef(pod: Pod, reference: ResourceFieldRef, o
 }
 
 function isExposable(name: string): boolean {
-  return name === "cpu" || name === "memory" || name === "ephemeral-storage" || name.startsWith("hugepages-");
+  return (
+    name === "cpu" ||
+    name === "memory" ||
+    name === "ephemeral-storage" ||
+    name.startsWith("hugepages-")
+  );
 }
 
 function fallback(kind: "limits" | "requests", facts: PodFacts, name: string): number {

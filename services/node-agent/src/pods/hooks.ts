@@ -20,17 +20,26 @@ export interface HookDeps {
 const httpTimeoutMs = 30_000;
 
 /** Runs a postStart or preStop hook to its end; rejects when it fails. `signal` ends a sleeping hook. */
-export async function runHook(handler: LifecycleHandler, target: HookTarget, deps: HookDeps, signal?: AbortSignal): Promise<void> {
+export async function runHook(
+  handler: LifecycleHandler,
+  target: HookTarget,
+  deps: HookDeps,
+  signal?: AbortSignal,
+): Promise<void> {
   if (handler.exec !== undefined) {
     const command = handler.exec.command ?? [];
     const { exitCode, stderr } = await deps.runtime.execSync(target.containerId, command, 0);
-    if (exitCode !== 0) throw new Error(`command '${command.join(" ")}' exited with ${exitCode}: ${stderr.subarray(0, 1_024).toString("utf8")}`);
+    if (exitCode !== 0)
+      throw new Error(
+        `command '${command.join(" ")}' exited with ${exitCode}: ${stderr.subarray(0, 1_024).toString("utf8")}`,
+      );
     return;
   }
   if (handler.httpGet !== undefined) {
     const http = httpTarget(handler.httpGet, target.container, target.podIp);
     const { status } = await getHttp(http, httpTimeoutMs, deps.userAgent);
-    if (status >= 400) throw new Error(`HTTP lifecycle hook (${urlOf(http)}) failed with status ${status}`);
+    if (status >= 400)
+      throw new Error(`HTTP lifecycle hook (${urlOf(http)}) failed with status ${status}`);
     return;
   }
   if (handler.sleep !== undefined) {

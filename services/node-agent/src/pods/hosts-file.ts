@@ -22,7 +22,9 @@ export function hostsFile({ pod, podIps, hostname, domain, nodeHosts }: HostsFil
           "fe00::0\tip6-mcastprefix",
           "fe00::1\tip6-allnodes",
           "fe00::2\tip6-allrouters",
-          ...podIps.map((ip) => (domain === "" ? `${ip}\t${hostname}` : `${ip}\t${hostname}.${domain}\t${hostname}`)),
+          ...podIps.map((ip) =>
+            domain === "" ? `${ip}\t${hostname}` : `${ip}\t${hostname}.${domain}\t${hostname}`,
+          ),
           "",
         ].join("\n")
       : `# Kubernetes-managed hosts file (host network).\n${nodeHosts}`;

@@ -1,4 +1,11 @@
-import type { Container, ContainerState, ContainerStatus, NamespaceMode, PodSandbox, PodSandboxStatus } from "@wherry/cri-api";
+import type {
+  Container,
+  ContainerState,
+  ContainerStatus,
+  NamespaceMode,
+  PodSandbox,
+  PodSandboxStatus,
+} from "@wherry/cri-api";
 import { runtimeAnnotation, runtimeLabel, terminationLogAnnotation } from "./runtime-labels.ts";
 
 /** What the runtime holds of one pod: plain data, newest first. The only thing decisions and status are made from. */
@@ -78,7 +85,10 @@ export function containerFrom(status: ContainerStatus, fallback: Container): Obs
 }
 
 /** Newest instance of a container, whatever its state. */
-export function newestContainer(observed: ObservedPod, name: string): ObservedContainer | undefined {
+export function newestContainer(
+  observed: ObservedPod,
+  name: string,
+): ObservedContainer | undefined {
   return observed.containers.find((one) => one.name === name);
 }
 
@@ -89,8 +99,12 @@ export function runningContainers(observed: ObservedPod): readonly ObservedConta
 /** Newest first; equal creation times are ordered by restart count, so that the order is total. */
 export function sortObserved(observed: ObservedPod): ObservedPod {
   return {
-    sandboxes: observed.sandboxes.toSorted((a, b) => b.createdAtMs - a.createdAtMs || b.attempt - a.attempt),
-    containers: observed.containers.toSorted((a, b) => b.createdAtMs - a.createdAtMs || b.restartCount - a.restartCount),
+    sandboxes: observed.sandboxes.toSorted(
+      (a, b) => b.createdAtMs - a.createdAtMs || b.attempt - a.attempt,
+    ),
+    containers: observed.containers.toSorted(
+      (a, b) => b.createdAtMs - a.createdAtMs || b.restartCount - a.restartCount,
+    ),
   };
 }
 

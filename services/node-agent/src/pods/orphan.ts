@@ -4,7 +4,11 @@ import type { ContainerSpec, LifecycleHandler } from "./pod-types.ts";
 import { runtimeAnnotation, runtimeLabel } from "./runtime-labels.ts";
 
 /** As much of a pod as its runtime objects remember: enough to end it gracefully when the API has no such pod any more. */
-export function podFromRuntime(uid: string, sandboxes: readonly PodSandbox[], containers: readonly Container[]): Pod {
+export function podFromRuntime(
+  uid: string,
+  sandboxes: readonly PodSandbox[],
+  containers: readonly Container[],
+): Pod {
   const sandbox = sandboxes[0];
   const labels = sandbox?.labels ?? containers[0]?.labels ?? {};
   const annotations = containers[0]?.annotations ?? {};
@@ -18,7 +22,9 @@ export function podFromRuntime(uid: string, sandboxes: readonly PodSandbox[], co
       ...(deletionGrace === undefined ? {} : { deletionGracePeriodSeconds: deletionGrace }),
     },
     spec: {
-      containers: [...new Map(containers.map((one) => [containerName(one), containerSpec(one)])).values()],
+      containers: [
+        ...new Map(containers.map((one) => [containerName(one), containerSpec(one)])).values(),
+      ],
       ...(grace === undefined ? {} : { terminationGracePeriodSeconds: grace }),
     },
   };
@@ -31,7 +37,11 @@ function containerName(container: Container): string {
 function containerSpec(container: Container): ContainerSpec {
   const preStop = parseHandler(container.annotations[runtimeAnnotation.preStopHandler]);
   const ports = parseJson(container.annotations[runtimeAnnotation.ports]) as ContainerSpec["ports"];
-  return { name: containerName(container), ...(preStop === undefined ? {} : { lifecycle: { preStop } }), ...(ports === undefined ? {} : { ports }) };
+  return {
+    name: containerName(container),
+    ...(preStop === undefined ? {} : { lifecycle: { preStop } }),
+    ...(ports === undefined ? {} : { ports }),
+  };
 }
 
 function parseHandler(text: string | undefined): LifecycleHandler | undefined {

@@ -50,5 +50,11 @@ export interface NodeFacts {
 
 export interface PodEvents {
   /** Without a container the event is about the pod as a whole. */
-  record(pod: Pod, container: NamedContainer | undefined, type: "Normal" | "Warning", reason: string, message: string): void;
+  record(
+    pod: Pod,
+    container: NamedContainer | undefined,
+    type: "Normal" | "Warning",
+    reason: string,
+    message: string,
+  ): void;
 }

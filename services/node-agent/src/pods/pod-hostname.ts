@@ -19,11 +19,15 @@ export function podHostname(pod: Pod, clusterDomain: string): PodHostname {
   const given = spec.hostname ?? "";
   const hostname = given === "" ? truncate(pod.metadata.name ?? "") : given;
   const subdomain = spec.subdomain ?? "";
-  const domain = subdomain === "" ? "" : `${subdomain}.${pod.metadata.namespace}.svc.${clusterDomain}`;
+  const domain =
+    subdomain === "" ? "" : `${subdomain}.${pod.metadata.namespace}.svc.${clusterDomain}`;
   const full = domain === "" ? hostname : `${hostname}.${domain}`;
-  if (spec.setHostnameAsFQDN !== true || domain === "") return { hostname, domain, kernelName: hostname };
+  if (spec.setHostnameAsFQDN !== true || domain === "")
+    return { hostname, domain, kernelName: hostname };
   if (full.length > kernelHostnameMax) {
-    throw new Error(`failed to construct FQDN from pod hostname and cluster domain, FQDN ${full} is too long (64 characters is the max, ${full.length} characters requested)`);
+    throw new Error(
+      `failed to construct FQDN from pod hostname and cluster domain, FQDN ${full} is too long (64 characters is the max, ${full.length} characters requested)`,
+    );
   }
   return { hostname, domain, kernelName: full };
 }

@@ -36,7 +36,11 @@ const idsMax = 20_000;
 const reconnectMs = 1_000;
 const classUpdateMs = 1_000;
 
-export function createPodManager(deps: PodDeps, own: PodManagerDeps, ids: Map<string, string>): PodManager {
+export function createPodManager(
+  deps: PodDeps,
+  own: PodManagerDeps,
+  ids: Map<string, string>,
+): PodManager {
   const { runtime, clock, log, config } = deps;
   const workers = new Map<string, PodWorker>();
   const stopping = new AbortController();
@@ -64,18 +68,38 @@ export function createPodManager(deps: PodDeps, own: PodManagerDeps, ids: Map<st
 
   /** Pods that run already, are ending, or have ended are taken as they are. */
   const refuse = (pod: Pod, worker: PodWorker): boolean => {
-    if (adopted.has(worker.uid) || pod.metadata.deletionTimestamp !== undefined || isTerminalPhase(pod.status?.phase)) return false;
-    const others = [...workers.values()].filter((one) => one !== worker && isActive(one)).map((one) => one.pod);
-    const refusal = admitPod({ pod, others, node: own.node(), allowedUnsafeSysctls: config.allowedUnsafeSysctls, appArmorEnabled: own.appArmorEnabled });
+    if (
+      adopted.has(worker.uid) ||
+      pod.metadata.deletionTimestamp !== undefined ||
+      isTerminalPhase(pod.status?.phase)
+    )
+      return false;
+    const others = [...workers.values()]
+      .filter((one) => one !== worker && isActive(one))
+      .map((one) => one.pod);
+    const refusal = admitPod({
+      pod,
+      others,
+      node: own.node(),
+      allowedUnsafeSysctls: config.allowedUnsafeSysctls,
+      appArmorEnabled: own.appArmorEnabled,
+    });
     if (refusal === undefined) return false;
     deps.events.record(pod, undefined, "Warning", refusal.reason, refusal.message);
     worker.fail(refusal.reason, `Pod was rejected: ${refusal.message}`);
     return true;
   };
 
-  const removeOrphan = (uid: string, sandboxes: readonly PodSandbox[], containers: readonly Container[]): void => {
+  const removeOrphan = (
+    uid: string,
+    sandboxes: readonly PodSandbox[],
+    containers: readonly Container[],
+  ): void => {
     const pod = podFromRuntime(uid, sandboxes, containers);
-    log.info({ namespace: pod.metadata.namespace, name: pod.metadata.name, uid }, "ending a pod that the API does not know");
+    log.info(
+      { namespace: pod.metadata.namespace, name: pod.metadata.name, uid },
+      "ending a pod that the API does not know",
+    );
     const worker = createPodWorker(pod, deps, { onRemoved: (gone) => workers.delete(gone) });
     workers.set(uid, worker);
     worker.remove();
@@ -89,13 +113,24 @@ export function createPodManager(deps: PodDeps, own: PodManagerDeps, ids: Map<st
       if (worker === undefined) removeOrphan(uid, sandboxes, containers);
       else if (differs(worker, sandboxes, containers)) worker.wake();
     }
-    for (const worker of workers.values()) if (!byUid.has(worker.uid) && worker.observed.containers.length > 0) worker.wake();
+    for (const worker of workers.values())
+      if (!byUid.has(worker.uid) && worker.observed.containers.length > 0) worker.wake();
   };
 
-  const listRuntime = async (): Promise<Map<string, { readonly sandboxes: PodSandbox[]; readonly containers: Container[] }>> => {
-    const [sandboxes, containers] = await Promise.all([runtime.listPodSandboxes(), runtime.listContainers()]);
-    const byUid = new Map<string, { readonly sandboxes: PodSandbox[]; readonly containers: Container[] }>();
-    const of = (labels: Readonly<Record<string, string>>): { readonly sandboxes: PodSandbox[]; readonly containers: Container[] } | undefined => {
+  const listRuntime = async (): Promise<
+    Map<string, { readonly sandboxes: PodSandbox[]; readonly containers: Container[] }>
+  > => {
+    const [sandboxes, containers] = await Promise.all([
+      runtime.listPodSandboxes(),
+      runtime.listContainers(),
+    ]);
+    const byUid = new Map<
+      string,
+      { readonly sandboxes: PodSandbox[]; readonly containers: Container[] }
+    >();
+    const of = (
+      labels: Readonly<Record<string, string>>,
+    ): { readonly sandboxes: PodSandbox[]; readonly containers: Container[] } | undefined => {
       const uid = labels[runtimeLabel.podUid];
       if (uid === undefined) return undefined; // Not made by a node agent.
       const entry = byUid.get(uid) ?? { sandboxes: [], containers: [] };
@@ -116,13 +151,16 @@ export function createPodManager(deps: PodDeps, own: PodManagerDeps, ids: Map<st
           if (uid !== undefined) workers.get(uid)?.wake();
         }
       } catch (error) {
-        if (!stopping.signal.aborted) log.warn({ err: error }, "the runtime's events broke off, connecting again");
+        if (!stopping.signal.aborted)
+          log.warn({ err: error }, "the runtime's events broke off, connecting again");
       }
       if (stopping.signal.aborted) return;
       own.onRuntimeLost();
       await clock.sleep(reconnectMs, stopping.signal).catch(() => {});
       // Something may have ended unseen.
-      await relist().catch((error: unknown) => log.warn({ err: error }, "listing the runtime's pods failed"));
+      await relist().catch((error: unknown) =>
+        log.warn({ err: error }, "listing the runtime's pods failed"),
+      );
     }
   };
 
@@ -142,7 +180,12 @@ export function createPodManager(deps: PodDeps, own: PodManagerDeps, ids: Map<st
     for (const worker of workers.values()) {
       for (const container of worker.observed.containers) {
         if (container.state !== "RUNNING" || !container.logPath.startsWith("/")) continue;
-        await rotateLog(container.logPath, { bytesMax: config.logMaxBytes, filesMax: config.logFilesMax }, () => runtime.reopenContainerLog(container.id), clock.now());
+        await rotateLog(
+          container.logPath,
+          { bytesMax: config.logMaxBytes, filesMax: config.logFilesMax },
+          () => runtime.reopenContainerLog(container.id),
+          clock.now(),
+        );
       }
     }
   };
@@ -152,7 +195,9 @@ export function createPodManager(deps: PodDeps, own: PodManagerDeps, ids: Map<st
     classTimer ??= clock.setTimer(classUpdateMs, () => {
       classTimer = undefined;
       const active = [...workers.values()].filter(isActive).map((one) => one.pod);
-      deps.cgroups.updateClasses(active).catch((error: unknown) => log.warn({ err: error }, "weighing the pods' cgroups failed"));
+      deps.cgroups
+        .updateClasses(active)
+        .catch((error: unknown) => log.warn({ err: error }, "weighing the pods' cgroups failed"));
     });
   };
 
@@ -172,8 +217,11 @@ export function createPodManager(deps: PodDeps, own: PodManagerDeps, ids: Map<st
   return {
     async start(signal) {
       const present = await listRuntime();
-      adopted = new Set(present.entries().flatMap(([uid, { containers }]) => (containers.length > 0 ? [uid] : [])));
-      for (const [uid, { sandboxes, containers }] of present) for (const one of [...sandboxes, ...containers]) ids.set(one.id, uid);
+      adopted = new Set(
+        present.entries().flatMap(([uid, { containers }]) => (containers.length > 0 ? [uid] : [])),
+      );
+      for (const [uid, { sandboxes, containers }] of present)
+        for (const one of [...sandboxes, ...containers]) ids.set(one.id, uid);
       await own.informer.whenSynced(signal);
       unsubscribe = own.informer.subscribe({
         onAdd: add,
@@ -187,13 +235,19 @@ export function createPodManager(deps: PodDeps, own: PodManagerDeps, ids: Map<st
       });
       // Handlers are called asynchronously; orphans are those that the API does not know, so its store is asked directly.
       const wanted = new Set(own.informer.store.list().map(podUid));
-      for (const [uid, { sandboxes, containers }] of present) if (!wanted.has(uid)) removeOrphan(uid, sandboxes, containers);
+      for (const [uid, { sandboxes, containers }] of present)
+        if (!wanted.has(uid)) removeOrphan(uid, sandboxes, containers);
       for (const pod of own.informer.store.list()) add(pod);
       adopted = new Set();
       void followEvents();
       every(config.relistMs, "listing the runtime's pods", relist);
       every(config.logCheckMs, "rotating logs", rotateLogs);
-      void removeLeftovers().catch((error: unknown) => log.warn({ err: error }, "removing what former pods left failed; the next start tries again"));
+      void removeLeftovers().catch((error: unknown) =>
+        log.warn(
+          { err: error },
+          "removing what former pods left failed; the next start tries again",
+        ),
+      );
     },
     async stop(deadline) {
       stopping.abort(new Error("the node agent stops"));
@@ -227,10 +281,18 @@ function isActive(worker: PodWorker): boolean {
   return !worker.released && !isTerminalPhase(worker.status?.phase ?? worker.pod.status?.phase);
 }
 
-function differs(worker: PodWorker, sandboxes: readonly PodSandbox[], containers: readonly Container[]): boolean {
+function differs(
+  worker: PodWorker,
+  sandboxes: readonly PodSandbox[],
+  containers: readonly Container[],
+): boolean {
   const seen = worker.observed;
-  if (seen.containers.length !== containers.length || seen.sandboxes.length !== sandboxes.length) return true;
+  if (seen.containers.length !== containers.length || seen.sandboxes.length !== sandboxes.length)
+    return true;
   const states = new Map<string, string>(containers.map((one) => [one.id, one.state]));
   const ready = new Map(sandboxes.map((one) => [one.id, one.state === "READY"]));
-  return seen.containers.some((one) => states.get(one.id) !== one.state) || seen.sandboxes.some((one) => ready.get(one.id) !== one.ready);
+  return (
+    seen.containers.some((one) => states.get(one.id) !== one.state) ||
+    seen.sandboxes.some((one) => ready.get(one.id) !== one.ready)
+  );
 }

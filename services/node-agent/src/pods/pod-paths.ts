@@ -7,7 +7,12 @@ export function podFolder(kubeletRoot: string, uid: string): string {
   return join(kubeletRoot, "pods", uid);
 }
 
-export function volumeFolder(kubeletRoot: string, uid: string, plugin: string, volume: string): string {
+export function volumeFolder(
+  kubeletRoot: string,
+  uid: string,
+  plugin: string,
+  volume: string,
+): string {
   return join(podFolder(kubeletRoot, uid), "volumes", `kubernetes.io~${plugin}`, volume);
 }
 
@@ -34,7 +39,15 @@ export function containerLogPath(container: string, restartCount: number): strin
 }
 
 /** Symlink that log collectors read. Kept within a file name's length, as the kubelet does. */
-export function containerLogLink(containerLogsRoot: string, pod: Pod, container: string, containerId: string): string {
-  const name = `${pod.metadata.name}_${pod.metadata.namespace}_${container}-${containerId}`.slice(0, 255 - ".log".length);
+export function containerLogLink(
+  containerLogsRoot: string,
+  pod: Pod,
+  container: string,
+  containerId: string,
+): string {
+  const name = `${pod.metadata.name}_${pod.metadata.namespace}_${container}-${containerId}`.slice(
+    0,
+    255 - ".log".length,
+  );
   return join(containerLogsRoot, `${name}.log`);
 }

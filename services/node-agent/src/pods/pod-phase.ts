@@ -8,7 +8,11 @@ export type PodPhase = "Pending" | "Running" | "Succeeded" | "Failed";
  * The phase that follows from container statuses. `ending`: no container will be started again, whatever the restart policy.
  * Sidecars count as running, but their end counts for nothing.
  */
-export function podPhase(pod: Pod, statuses: readonly ApiContainerStatus[], ending: boolean): PodPhase {
+export function podPhase(
+  pod: Pod,
+  statuses: readonly ApiContainerStatus[],
+  ending: boolean,
+): PodPhase {
   const byName = new Map(statuses.map((one) => [one.name, one]));
   const init = countInit(pod, byName);
   const main = countMain(pod, byName);
@@ -38,7 +42,13 @@ interface InitCounts {
 }
 
 function countInit(pod: Pod, byName: ReadonlyMap<string, ApiContainerStatus>): InitCounts {
-  const counts = { pending: 0, failedForGood: 0, sidecarsRunning: 0, sidecarsWaiting: 0, sidecarsUnknown: 0 };
+  const counts = {
+    pending: 0,
+    failedForGood: 0,
+    sidecarsRunning: 0,
+    sidecarsWaiting: 0,
+    sidecarsUnknown: 0,
+  };
   for (const container of podSpec(pod).initContainers ?? []) {
     const status = byName.get(container.name);
     if (isSidecar(container)) {
@@ -52,7 +62,9 @@ function countInit(pod: Pod, byName: ReadonlyMap<string, ApiContainerStatus>): I
       }
       continue;
     }
-    const ended = status?.state?.terminated ?? (status?.state?.waiting == null ? undefined : status.lastState?.terminated);
+    const ended =
+      status?.state?.terminated ??
+      (status?.state?.waiting == null ? undefined : status.lastState?.terminated);
     if (ended == null) counts.pending += 1;
     else if (ended.exitCode !== 0) {
       if (restartsForSure(pod, container)) counts.pending += 1;
@@ -78,7 +90,15 @@ interface MainCounts {
 }
 
 function countMain(pod: Pod, byName: ReadonlyMap<string, ApiContainerStatus>): MainCounts {
-  const counts = { running: 0, waiting: 0, stopped: 0, succeeded: 0, unknown: 0, restarting: 0, anyStarted: false };
+  const counts = {
+    running: 0,
+    waiting: 0,
+    stopped: 0,
+    succeeded: 0,
+    unknown: 0,
+    restarting: 0,
+    anyStarted: false,
+  };
   for (const container of podSpec(pod).containers ?? []) {
     const status = byName.get(container.name);
     const state = status?.state;
@@ -88,7 +108,11 @@ function countMain(pod: Pod, byName: ReadonlyMap<string, ApiContainerStatus>): M
     else if (state.terminated != null) {
       counts.stopped += 1;
       if (state.terminated.exitCode === 0) counts.succeeded += 1;
-      if (container.restartPolicy === "Always" || (container.restartPolicy === "OnFailure" && state.terminated.exitCode !== 0)) counts.restarting += 1;
+      if (
+        container.restartPolicy === "Always" ||
+        (container.restartPolicy === "OnFailure" && state.terminated.exitCode !== 0)
+      )
+        counts.restarting += 1;
     } else if (state.waiting != null) {
       if (status.lastState?.terminated == null) counts.waiting += 1;
       else counts.stopped += 1;
@@ -99,5 +123,10 @@ function countMain(pod: Pod, byName: ReadonlyMap<string, ApiContainerStatus>): M
 
 /** Runs now or ran before. */
 export function hasStarted(status: ApiContainerStatus | undefined): boolean {
-  return status?.started === true || status?.state?.running != null || status?.state?.terminated != null || status?.lastState?.terminated != null;
+  return (
+    status?.started === true ||
+    status?.state?.running != null ||
+    status?.state?.terminated != null ||
+    status?.lastState?.terminated != null
+  );
 }

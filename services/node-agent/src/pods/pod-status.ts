@@ -15,7 +15,11 @@ export interface PodStatusInputs extends Omit<ContainerStatusInputs, "previous">
   /** No container will be started again. */
   readonly ending: boolean;
   /** Decided from outside: eviction, deadline, refused admission. */
-  readonly verdict?: { readonly phase: "Failed"; readonly reason: string; readonly message: string };
+  readonly verdict?: {
+    readonly phase: "Failed";
+    readonly reason: string;
+    readonly message: string;
+  };
   readonly hostIps: readonly string[];
   readonly startTime: string;
   readonly now: string;
@@ -25,7 +29,14 @@ export interface PodStatusInputs extends Omit<ContainerStatusInputs, "previous">
 export function generatePodStatus(inputs: PodStatusInputs): PodStatus {
   const { pod, previous, observed } = inputs;
   const spec = podSpec(pod);
-  const statusInputs: ContainerStatusInputs = { ...inputs, previous: [...(previous.initContainerStatuses ?? []), ...(previous.containerStatuses ?? []), ...(previous.ephemeralContainerStatuses ?? [])] };
+  const statusInputs: ContainerStatusInputs = {
+    ...inputs,
+    previous: [
+      ...(previous.initContainerStatuses ?? []),
+      ...(previous.containerStatuses ?? []),
+      ...(previous.ephemeralContainerStatuses ?? []),
+    ],
+  };
   const main = containerStatuses(statusInputs, spec.containers ?? [], "main");
   const init = containerStatuses(statusInputs, spec.initContainers ?? [], "init");
   const ephemeral = containerStatuses(statusInputs, spec.ephemeralContainers ?? [], "ephemeral");
@@ -33,7 +44,8 @@ export function generatePodStatus(inputs: PodStatusInputs): PodStatus {
 
   const natural = podPhase(pod, known, inputs.ending);
   // A pod that ends without having run its course has failed.
-  const computed: PodPhase = inputs.verdict?.phase ?? (inputs.ending && !isTerminalPhase(natural) ? "Failed" : natural);
+  const computed: PodPhase =
+    inputs.verdict?.phase ?? (inputs.ending && !isTerminalPhase(natural) ? "Failed" : natural);
   const final = [pod.status?.phase, previous.phase].find(isTerminalPhase) as PodPhase | undefined;
   const phase = final ?? computed;
   const keepsReason = phase === previous.phase;
@@ -46,7 +58,14 @@ export function generatePodStatus(inputs: PodStatusInputs): PodStatus {
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     phase,
-    conditions: podConditions({ pod, phase, statuses: known, sandboxReady: hasUsableSandbox(pod, observed), previous: previous.conditions ?? pod.status?.conditions ?? [], now: inputs.now }),
+    conditions: podConditions({
+      pod,
+      phase,
+      statuses: known,
+      sandboxReady: hasUsableSandbox(pod, observed),
+      previous: previous.conditions ?? pod.status?.conditions ?? [],
+      now: inputs.now,
+    }),
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
     ...(host === undefined ? {} : { hostIP: host, hostIPs: inputs.hostIps.map((ip) => ({ ip })) }),
@@ -104,21 +123,41 @@ const ownKeys: ReadonlySet<string> = new Set([
 ]);
 
 function conditionsPatch(from: PodStatus, to: PodStatus): Json {
-  const changed = (to.conditions ?? []).filter((one) => !same(one as unknown as Json, from.conditions?.find((other) => other.type === one.type) as unknown as Json));
+  const changed = (to.conditions ?? []).filter(
+    (one) =>
+      !same(
+        one as unknown as Json,
+        from.conditions?.find((other) => other.type === one.type) as unknown as Json,
+      ),
+  );
   // A reason or message that is gone must be taken away by name.
   return changed.map((one) => {
     const before = from.conditions?.find((other) => other.type === one.type);
-    const gone = (["reason", "message"] as const).filter((key) => before?.[key] !== undefined && one[key] === undefined);
-    return { ...(one as unknown as Record<string, Json>), ...Object.fromEntries(gone.map((key) => [key, null])) };
+    const gone = (["reason", "message"] as const).filter(
+      (key) => before?.[key] !== undefined && one[key] === undefined,
+    );
+    return {
+      ...(one as unknown as Record<string, Json>),
+      ...Object.fromEntries(gone.map((key) => [key, null])),
+    };
   });
 }
 
 /** Equality of JSON values, whatever the order of keys; null and absent are the same. */
 export function same(a: Json | undefined, b: Json | undefined): boolean {
   if (a === b || (a ?? undefined) === (b ?? undefined)) return true;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null || Array.isArray(a) !== Array.isArray(b)) return false;
+  if (
+    typeof a !== "object" ||
+    typeof b !== "object" ||
+    a === null ||
+    b === null ||
+    Array.isArray(a) !== Array.isArray(b)
+  )
+    return false;
   const left = a as Record<string, Json | undefined>;
   const right = b as Record<string, Json | undefined>;
   if (Array.isArray(a) && a.length !== (b as readonly Json[]).length) return false;
-  return new Set([...Object.keys(left), ...Object.keys(right)]).values().every((key) => same(left[key], right[key]));
+  return new Set([...Object.keys(left), ...Object.keys(right)])
+    .values()
+    .every((key) => same(left[key], right[key]));
 }

@@ -55,9 +55,15 @@ export function restartPolicyOf(pod: Pod): "Always" | "OnFailure" | "Never" {
 export function allContainers(pod: Pod): readonly NamedContainer[] {
   const spec = podSpec(pod);
   return [
-    ...(spec.initContainers ?? []).map((one): NamedContainer => ({ spec: one, role: isSidecar(one) ? "sidecar" : "init" })),
+    ...(spec.initContainers ?? []).map((one): NamedContainer => ({
+      spec: one,
+      role: isSidecar(one) ? "sidecar" : "init",
+    })),
     ...(spec.containers ?? []).map((one): NamedContainer => ({ spec: one, role: "main" })),
-    ...(spec.ephemeralContainers ?? []).map((one): NamedContainer => ({ spec: one as ContainerSpec, role: "ephemeral" })),
+    ...(spec.ephemeralContainers ?? []).map((one): NamedContainer => ({
+      spec: one as ContainerSpec,
+      role: "ephemeral",
+    })),
   ];
 }
 
@@ -67,7 +73,12 @@ export function findContainer(pod: Pod, name: string): NamedContainer | undefine
 
 /** The path of a container inside its pod, as events name it: `spec.containers{app}`. */
 export function containerFieldPath(container: NamedContainer): string {
-  const list = { init: "initContainers", sidecar: "initContainers", main: "containers", ephemeral: "ephemeralContainers" }[container.role];
+  const list = {
+    init: "initContainers",
+    sidecar: "initContainers",
+    main: "containers",
+    ephemeral: "ephemeralContainers",
+  }[container.role];
   return `spec.${list}{${container.spec.name}}`;
 }
 

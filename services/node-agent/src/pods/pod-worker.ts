@@ -20,8 +20,16 @@ import type { PodDeps } from "./pod-deps.ts";
 import { podHostname } from "./pod-hostname.ts";
 import { createPodKiller } from "./pod-killer.ts";
 import { createPodObserver } from "./pod-observer.ts";
+import { isOwnCondition } from "./pod-conditions.ts";
 import { generatePodStatus } from "./pod-status.ts";
-import { findContainer, formatPod, isHostNetwork, isTerminalPhase, podSpec, podUid } from "./pod-types.ts";
+import {
+  findContainer,
+  formatPod,
+  isHostNetwork,
+  isTerminalPhase,
+  podSpec,
+  podUid,
+} from "./pod-types.ts";
 import type { PodStatus } from "./pod-types.ts";
 import { errorText, grpcErrorText } from "./runtime-error-text.ts";
 import { sandboxConfig } from "./sandbox-config.ts";
@@ -102,6 +110,8 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   let volumeFailures = 0;
   let sandboxFailures = 0;
   let glancing = false;
+  let lookSerial = 0;
+  let shownSerial = 0;
   let volumes: readonly ReadyVolume[] | undefined;
   let volumeError: string | undefined;
   let prepared = false;
@@ -148,7 +158,10 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       } catch (error) {
         failures += 1;
         const delayMs = Math.min(retryMinMs * 2 ** (failures - 1), retryMaxMs);
-        log.warn({ err: error, retryMs: delayMs }, "a round of a pod's worker failed, trying again");
+        log.warn(
+          { err: error, retryMs: delayMs },
+          "a round of a pod's worker failed, trying again",
+        );
         wakeBy(clock.now() + delayMs);
       }
       armTimer();
@@ -176,11 +189,22 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   const facts = (): PodFacts => {
     const hostIps = deps.node.hostIps();
     const ready = observed.sandboxes.find((one) => one.ready);
-    return { hostIps, podIps: isHostNetwork(pod) ? hostIps : (ready?.ips ?? []), allocatable: deps.node.allocatable };
+    return {
+      hostIps,
+      podIps: isHostNetwork(pod) ? hostIps : (ready?.ips ?? []),
+      allocatable: deps.node.allocatable,
+    };
   };
 
   const look = async (): Promise<void> => {
-    observed = await observer.observe();
+    lookSerial += 1;
+    const serial = lookSerial;
+    const seen = await observer.observe();
+    // A glance and a round may look at the same time; what was begun later knows more.
+    if (serial > shownSerial) {
+      shownSerial = serial;
+      observed = seen;
+    }
     for (const one of observed.sandboxes) deps.register(one.id, uid);
     for (const one of observed.containers) deps.register(one.id, uid);
     if (!released) deps.probes.sync(pod, observed, facts().podIps[0] ?? "", hooked);
@@ -189,7 +213,10 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
 
   const publish = (): PodStatus => {
     // An instance whose postStart hook runs does not count as there yet.
-    const shown = hooked.size === 0 ? observed : { ...observed, containers: observed.containers.filter((one) => !hooked.has(one.id)) };
+    const shown =
+      hooked.size === 0
+        ? observed
+        : { ...observed, containers: observed.containers.filter((one) => !hooked.has(one.id)) };
     const previous = deps.status.get(uid) ?? pod.status ?? {};
     const status = generatePodStatus({
       pod,
@@ -212,7 +239,8 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
 
   const round = async (): Promise<void> => {
     await look();
-    if (removed || pod.metadata.deletionTimestamp !== undefined || verdict !== undefined) beginEnding();
+    if (removed || pod.metadata.deletionTimestamp !== undefined || verdict !== undefined)
+      beginEnding();
     if (mode === "run" && !isTerminalPhase(pod.status?.phase)) checkDeadline();
     const status = publish();
     if (isTerminalPhase(status.phase)) beginEnding();
@@ -289,16 +317,21 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   /** In-place resize: what the pod asks for now, where it differs from what an instance was given. */
   const applyResources = async (): Promise<void> => {
     for (const instance of observed.containers) {
-      const container = instance.state === "RUNNING" ? findContainer(pod, instance.name) : undefined;
+      const container =
+        instance.state === "RUNNING" ? findContainer(pod, instance.name) : undefined;
       if (container === undefined || container.role === "ephemeral") continue;
       const wanted = JSON.stringify(container.spec.resources ?? {});
       const given = givenResources.get(instance.id);
       givenResources.set(instance.id, wanted);
       if (given === undefined || given === wanted) continue;
       cgroupParent = await deps.cgroups.ensurePod(pod);
-      await runtime.updateContainerResources(instance.id, containerResources(pod, container.spec, deps.node.memoryCapacityBytes));
+      await runtime.updateContainerResources(
+        instance.id,
+        containerResources(pod, container.spec, deps.node.memoryCapacityBytes),
+      );
     }
-    for (const id of givenResources.keys()) if (!observed.containers.some((one) => one.id === id)) givenResources.delete(id);
+    for (const id of givenResources.keys())
+      if (!observed.containers.some((one) => one.id === id)) givenResources.delete(id);
   };
 
   const prepare = async (): Promise<void> => {
@@ -323,7 +356,8 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       const text = error instanceof VolumeSetupError ? error.message : errorText(error);
       volumeFailures += 1;
       const delayMs = Math.min(500 * 2 ** (volumeFailures - 1), retryMaxMs);
-      if (text !== volumeError || volumeFailures % 4 === 0) deps.events.record(pod, undefined, "Warning", "FailedMount", text);
+      if (text !== volumeError || volumeFailures % 4 === 0)
+        deps.events.record(pod, undefined, "Warning", "FailedMount", text);
       volumeError = text;
       wakeBy(clock.now() + delayMs);
       return false;
@@ -338,12 +372,20 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       return container === undefined ? {} : deps.probes.outcome(uid, container.name, id);
     },
     backoff: (container) => backoffs.get(container),
-    backoffLimits: { initialMs: Math.min(10_000, config.crashLoopMaxMs), maxMs: config.crashLoopMaxMs },
+    backoffLimits: {
+      initialMs: Math.min(10_000, config.crashLoopMaxMs),
+      maxMs: config.crashLoopMaxMs,
+    },
     restartCount: (container) => {
       const status = deps.status.get(uid) ?? pod.status;
-      const known = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find((one) => one.name === container);
+      const known = [
+        ...(status?.containerStatuses ?? []),
+        ...(status?.initContainerStatuses ?? []),
+      ].find((one) => one.name === container);
       if (known === undefined) return 0;
-      return (known.containerID ?? "") === "" && known.state?.terminated === undefined ? (known.restartCount ?? 0) : (known.restartCount ?? 0) + 1;
+      return (known.containerID ?? "") === "" && known.state?.terminated === undefined
+        ? (known.restartCount ?? 0)
+        : (known.restartCount ?? 0) + 1;
     },
   });
 
@@ -390,7 +432,13 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     publish();
     if (announcedBackoffs.get(action.name) === action.untilMs) return;
     announcedBackoffs.set(action.name, action.untilMs);
-    deps.events.record(pod, findContainer(pod, action.name), "Warning", "BackOff", `Back-off restarting failed container ${action.name} in pod ${formatPod(pod)}`);
+    deps.events.record(
+      pod,
+      findContainer(pod, action.name),
+      "Warning",
+      "BackOff",
+      `Back-off restarting failed container ${action.name} in pod ${formatPod(pod)}`,
+    );
   };
 
   const configFor = async (attempt: number): Promise<PodSandboxConfig> =>
@@ -399,18 +447,35 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       attempt,
       hostname: podHostname(pod, config.clusterDomain).kernelName,
       logDirectory: await deps.logs.makeFolder(pod),
-      dns: podDns(pod, { clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host: await deps.hostDns() }),
+      dns: podDns(pod, {
+        clusterDns: config.clusterDns,
+        clusterDomain: config.clusterDomain,
+        host: await deps.hostDns(),
+      }),
       cgroupParent,
     });
 
   const createSandbox = async (attempt: number): Promise<boolean> => {
     const network = deps.node.network();
     if (!network.ready && !isHostNetwork(pod)) {
-      deps.events.record(pod, undefined, "Warning", "NetworkNotReady", `network is not ready: ${network.message}`);
+      deps.events.record(
+        pod,
+        undefined,
+        "Warning",
+        "NetworkNotReady",
+        `network is not ready: ${network.message}`,
+      );
       wakeBy(clock.now() + 10_000);
       return false;
     }
-    if (attempt > 0 && sandboxFailures === 0) deps.events.record(pod, undefined, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+    if (attempt > 0 && sandboxFailures === 0)
+      deps.events.record(
+        pod,
+        undefined,
+        "Normal",
+        "SandboxChanged",
+        "Pod sandbox changed, it will be killed and re-created.",
+      );
     try {
       const handler = await deps.runtimeHandler(pod);
       sandbox = await configFor(attempt);
@@ -420,14 +485,22 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       sandboxFailures = 0;
       return true;
     } catch (error) {
-      deps.events.record(pod, undefined, "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${grpcErrorText(error)}`);
+      deps.events.record(
+        pod,
+        undefined,
+        "Warning",
+        "FailedCreatePodSandBox",
+        `Failed to create pod sandbox: ${grpcErrorText(error)}`,
+      );
       sandboxFailures += 1;
       wakeBy(clock.now() + Math.min(sandboxRetryMs * sandboxFailures, retryMaxMs));
       return false;
     }
   };
 
-  const start = async (action: Extract<PodAction, { kind: "startContainer" }>): Promise<boolean> => {
+  const start = async (
+    action: Extract<PodAction, { kind: "startContainer" }>,
+  ): Promise<boolean> => {
     const held = heldUp.get(action.name);
     if (held?.retryAtMs !== undefined && held.retryAtMs > clock.now()) {
       wakeBy(held.retryAtMs);
@@ -458,22 +531,37 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       case "aborted":
         return true;
       case "failed":
-        heldUp.set(action.name, { reason: result.reason, message: result.message, retryAtMs: result.retryAtMs ?? Number.POSITIVE_INFINITY });
+        heldUp.set(action.name, {
+          reason: result.reason,
+          message: result.message,
+          retryAtMs: result.retryAtMs ?? Number.POSITIVE_INFINITY,
+        });
         if (result.retryAtMs !== undefined) wakeBy(result.retryAtMs);
         publish();
         return false;
       case "hookFailed": {
         await look();
-        heldUp.set(action.name, { reason: "PostStartHookError", message: result.message, retryAtMs: undefined });
+        heldUp.set(action.name, {
+          reason: "PostStartHookError",
+          message: result.message,
+          retryAtMs: undefined,
+        });
         const instance = observed.containers.find((one) => one.id === result.containerId);
-        if (instance?.state === "RUNNING") await killer.killContainer(pod, instance, "FailedPostStartHook", "failedPostStart");
+        if (instance?.state === "RUNNING")
+          await killer.killContainer(pod, instance, "FailedPostStartHook", "failedPostStart");
         return true;
       }
     }
   };
 
   const checkWake = (): void => {
-    for (const one of heldUp.values()) if (one.retryAtMs !== undefined && Number.isFinite(one.retryAtMs) && one.retryAtMs > clock.now()) wakeBy(one.retryAtMs);
+    for (const one of heldUp.values())
+      if (
+        one.retryAtMs !== undefined &&
+        Number.isFinite(one.retryAtMs) &&
+        one.retryAtMs > clock.now()
+      )
+        wakeBy(one.retryAtMs);
   };
 
   return {
@@ -493,8 +581,10 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     update(next) {
       const before = pod.metadata.deletionGracePeriodSeconds;
       const after = next.metadata.deletionGracePeriodSeconds;
+      const relevant = !sameSpecification(pod, next);
       refreshDue ||= contentsChanged(pod, next);
       pod = next;
+      if (!relevant) return;
       if (next.metadata.deletionTimestamp !== undefined) {
         beginEnding();
         if (after !== undefined && (before === undefined || after < before)) killer.hurry(after);
@@ -505,7 +595,9 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     referencesChanged() {
       refreshDue = true;
       // What a start waits for may be there now.
-      for (const [name, held] of heldUp) if (held.reason === "CreateContainerConfigError") heldUp.set(name, { ...held, retryAtMs: undefined });
+      for (const [name, held] of heldUp)
+        if (held.reason === "CreateContainerConfigError")
+          heldUp.set(name, { ...held, retryAtMs: undefined });
       wake();
     },
     fail(reason, message) {
@@ -528,7 +620,31 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   };
 }
 
+/** Nothing but the agent's own reports changed. */
+function sameSpecification(before: Pod, after: Pod): boolean {
+  const view = (pod: Pod): string => {
+    const { generation, labels, annotations, deletionTimestamp, deletionGracePeriodSeconds } =
+      pod.metadata;
+    const foreign = (pod.status?.conditions ?? [])
+      .filter((one) => !isOwnCondition(one.type))
+      .map((one) => [one.type, one.status, one.reason, one.message]);
+    return JSON.stringify([
+      generation ?? pod.spec,
+      labels,
+      annotations,
+      deletionTimestamp,
+      deletionGracePeriodSeconds,
+      foreign,
+      isTerminalPhase(pod.status?.phase),
+    ]);
+  };
+  return view(before) === view(after);
+}
+
 /** Parts of the pod that downward API volumes and environment show. */
 function contentsChanged(before: Pod, after: Pod): boolean {
-  return JSON.stringify([before.metadata.labels, before.metadata.annotations]) !== JSON.stringify([after.metadata.labels, after.metadata.annotations]);
+  return (
+    JSON.stringify([before.metadata.labels, before.metadata.annotations]) !==
+    JSON.stringify([after.metadata.labels, after.metadata.annotations])
+  );
 }

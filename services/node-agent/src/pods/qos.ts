@@ -9,7 +9,12 @@ export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
 export function qosClass(pod: Pod): QosClass {
   const spec = podSpec(pod);
   const whole = podResources(pod);
-  const parts = whole === undefined ? [...(spec.containers ?? []), ...(spec.initContainers ?? [])].map((one) => one.resources ?? {}) : [whole];
+  const parts =
+    whole === undefined
+      ? [...(spec.containers ?? []), ...(spec.initContainers ?? [])].map(
+          (one) => one.resources ?? {},
+        )
+      : [whole];
   let anyAmount = false;
   let allLimited = true;
   let equal = true;
@@ -51,7 +56,12 @@ export function podLimits(pod: Pod): Amounts {
   const spec = podSpec(pod);
   const running = [...(spec.containers ?? []), ...(spec.initContainers ?? []).filter(isSidecar)];
   const whole = podResources(pod)?.limits ?? {};
-  return Object.fromEntries(Object.entries(limits).filter(([name]) => name in whole || running.every((one) => one.resources?.limits?.[name] !== undefined)));
+  return Object.fromEntries(
+    Object.entries(limits).filter(
+      ([name]) =>
+        name in whole || running.every((one) => one.resources?.limits?.[name] !== undefined),
+    ),
+  );
 }
 
 function podAmounts(pod: Pod, kind: "requests" | "limits"): Amounts {
@@ -68,15 +78,22 @@ function podAmounts(pod: Pod, kind: "requests" | "limits"): Amounts {
   const main: Record<string, number> = { ...sidecars };
   for (const container of spec.containers ?? []) addAmounts(main, amountsOf(container, kind));
   raiseAmounts(peak, main);
-  for (const [name, quantity] of Object.entries(podResources(pod)?.[kind] ?? {})) peak[name] = amountOf(name, quantity);
+  for (const [name, quantity] of Object.entries(podResources(pod)?.[kind] ?? {}))
+    peak[name] = amountOf(name, quantity);
   for (const [name, quantity] of Object.entries(spec.overhead ?? {})) {
-    if (kind === "requests" || name in peak) peak[name] = (peak[name] ?? 0) + amountOf(name, quantity);
+    if (kind === "requests" || name in peak)
+      peak[name] = (peak[name] ?? 0) + amountOf(name, quantity);
   }
   return peak;
 }
 
 function amountsOf(container: ContainerSpec, kind: "requests" | "limits"): Amounts {
-  return Object.fromEntries(Object.entries(container.resources?.[kind] ?? {}).map(([name, quantity]) => [name, amountOf(name, quantity)]));
+  return Object.fromEntries(
+    Object.entries(container.resources?.[kind] ?? {}).map(([name, quantity]) => [
+      name,
+      amountOf(name, quantity),
+    ]),
+  );
 }
 
 export function amountOf(name: string, quantity: string | number | undefined): number {
@@ -94,22 +111,34 @@ function sumAmounts(a: Amounts, b: Amounts): Amounts {
 }
 
 function raiseAmounts(target: Record<string, number>, floor: Amounts): void {
-  for (const [name, amount] of Object.entries(floor)) target[name] = Math.max(target[name] ?? 0, amount);
+  for (const [name, amount] of Object.entries(floor))
+    target[name] = Math.max(target[name] ?? 0, amount);
 }
 
 const guaranteedOomScore = -997;
 
 /** oom_score_adj of one container: the less of its requested memory a container is entitled to, the sooner it goes. */
-export function oomScoreAdjust(pod: Pod, container: ContainerSpec, memoryCapacityBytes: number): number {
+export function oomScoreAdjust(
+  pod: Pod,
+  container: ContainerSpec,
+  memoryCapacityBytes: number,
+): number {
   if (isNodeCritical(pod)) return guaranteedOomScore;
   const quality = qosClass(pod);
   if (quality === "Guaranteed") return guaranteedOomScore;
   if (quality === "BestEffort") return 1_000;
   const own = burstableScore(container, memoryCapacityBytes);
   const spec = podSpec(pod);
-  const sidecar = (spec.initContainers ?? []).some((one) => one.name === container.name && isSidecar(one));
+  const sidecar = (spec.initContainers ?? []).some(
+    (one) => one.name === container.name && isSidecar(one),
+  );
   // A sidecar must not go before the containers it serves.
-  return sidecar ? Math.min(own, ...(spec.containers ?? []).map((one) => burstableScore(one, memoryCapacityBytes))) : own;
+  return sidecar
+    ? Math.min(
+        own,
+        ...(spec.containers ?? []).map((one) => burstableScore(one, memoryCapacityBytes)),
+      )
+    : own;
 }
 
 function burstableScore(container: ContainerSpec, memoryCapacityBytes: number): number {

@@ -17,7 +17,11 @@ export function restartsAfter(pod: Pod, container: ContainerSpec, exitCode: numb
 }
 
 /** Whether a main container is to be started: never ran, lost, or ended and restarts. A deleted pod starts nothing. */
-export function shouldStartContainer(pod: Pod, container: ContainerSpec, observed: ObservedPod): boolean {
+export function shouldStartContainer(
+  pod: Pod,
+  container: ContainerSpec,
+  observed: ObservedPod,
+): boolean {
   if (pod.metadata.deletionTimestamp !== undefined) return false;
   const newest = newestContainer(observed, container.name);
   if (newest === undefined) return true;
@@ -34,5 +38,7 @@ export function shouldStartContainer(pod: Pod, container: ContainerSpec, observe
 
 function matchesExitCode(rule: RestartRule, exitCode: number): boolean {
   const listed = rule.exitCodes?.values?.includes(exitCode) ?? false;
-  return rule.exitCodes?.operator === "NotIn" ? !listed : rule.exitCodes?.operator === "In" && listed;
+  return rule.exitCodes?.operator === "NotIn"
+    ? !listed
+    : rule.exitCodes?.operator === "In" && listed;
 }

@@ -52,7 +52,12 @@ export function containerLabels(pod: Pod, container: ContainerSpec): Record<stri
   };
 }
 
-export function containerAnnotations(pod: Pod, container: ContainerSpec, restartCount: number, terminationLog: string | undefined): Record<string, string> {
+export function containerAnnotations(
+  pod: Pod,
+  container: ContainerSpec,
+  restartCount: number,
+  terminationLog: string | undefined,
+): Record<string, string> {
   const grace = podSpec(pod).terminationGracePeriodSeconds;
   const deletionGrace = pod.metadata.deletionGracePeriodSeconds;
   const preStop = container.lifecycle?.preStop;
@@ -61,10 +66,18 @@ export function containerAnnotations(pod: Pod, container: ContainerSpec, restart
     [runtimeAnnotation.restartCount]: String(restartCount),
     [runtimeAnnotation.terminationMessagePath]: container.terminationMessagePath ?? "",
     [runtimeAnnotation.terminationMessagePolicy]: container.terminationMessagePolicy ?? "",
-    ...(grace === undefined ? {} : { [runtimeAnnotation.podTerminationGracePeriod]: String(grace) }),
-    ...(deletionGrace === undefined ? {} : { [runtimeAnnotation.podDeletionGracePeriod]: String(deletionGrace) }),
-    ...(preStop === undefined ? {} : { [runtimeAnnotation.preStopHandler]: JSON.stringify(preStop) }),
-    ...((container.ports?.length ?? 0) === 0 ? {} : { [runtimeAnnotation.ports]: JSON.stringify(container.ports) }),
+    ...(grace === undefined
+      ? {}
+      : { [runtimeAnnotation.podTerminationGracePeriod]: String(grace) }),
+    ...(deletionGrace === undefined
+      ? {}
+      : { [runtimeAnnotation.podDeletionGracePeriod]: String(deletionGrace) }),
+    ...(preStop === undefined
+      ? {}
+      : { [runtimeAnnotation.preStopHandler]: JSON.stringify(preStop) }),
+    ...((container.ports?.length ?? 0) === 0
+      ? {}
+      : { [runtimeAnnotation.ports]: JSON.stringify(container.ports) }),
     ...(terminationLog === undefined ? {} : { [terminationLogAnnotation]: terminationLog }),
   };
 }
@@ -74,5 +87,8 @@ export function containerAnnotations(pod: Pod, container: ContainerSpec, restart
  * place), so the hash covers name and image, as the kubelet's does.
  */
 export function containerHash(container: ContainerSpec): string {
-  return createHash("sha256").update(JSON.stringify([container.name, container.image ?? ""])).digest("hex").slice(0, 8);
+  return createHash("sha256")
+    .update(JSON.stringify([container.name, container.image ?? ""]))
+    .digest("hex")
+    .slice(0, 8);
 }

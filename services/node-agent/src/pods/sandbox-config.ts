@@ -14,10 +14,22 @@ export interface SandboxInputs {
   readonly cgroupParent: string;
 }
 
-export function sandboxConfig({ pod, attempt, hostname, logDirectory, dns, cgroupParent }: SandboxInputs): PodSandboxConfig {
+export function sandboxConfig({
+  pod,
+  attempt,
+  hostname,
+  logDirectory,
+  dns,
+  cgroupParent,
+}: SandboxInputs): PodSandboxConfig {
   const spec = podSpec(pod);
   return {
-    metadata: { name: pod.metadata.name ?? "", uid: podUid(pod), namespace: pod.metadata.namespace ?? "", attempt },
+    metadata: {
+      name: pod.metadata.name ?? "",
+      uid: podUid(pod),
+      namespace: pod.metadata.namespace ?? "",
+      attempt,
+    },
     // On the host's network the host's own name holds.
     hostname: isHostNetwork(pod) ? "" : hostname,
     logDirectory,
@@ -27,7 +39,12 @@ export function sandboxConfig({ pod, attempt, hostname, logDirectory, dns, cgrou
     annotations: sandboxAnnotations(pod),
     linux: {
       cgroupParent,
-      sysctls: Object.fromEntries((spec.securityContext?.sysctls ?? []).map((one) => [one.name.replaceAll("/", "."), one.value])),
+      sysctls: Object.fromEntries(
+        (spec.securityContext?.sysctls ?? []).map((one) => [
+          one.name.replaceAll("/", "."),
+          one.value,
+        ]),
+      ),
       securityContext: sandboxSecurityContext(pod),
     },
   };
@@ -40,7 +57,12 @@ function portMappings(pod: Pod): PodSandboxConfig["portMappings"] {
   return containers
     .flatMap((one) => one.ports ?? [])
     .filter((port) => (port.hostPort ?? 0) > 0)
-    .map((port) => ({ protocol: protocolOf(port.protocol), containerPort: port.containerPort, hostPort: port.hostPort ?? 0, hostIp: port.hostIP ?? "" }));
+    .map((port) => ({
+      protocol: protocolOf(port.protocol),
+      containerPort: port.containerPort,
+      hostPort: port.hostPort ?? 0,
+      hostIp: port.hostIP ?? "",
+    }));
 }
 
 function protocolOf(protocol: string | undefined): "TCP" | "UDP" | "SCTP" {

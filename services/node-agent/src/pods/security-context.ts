@@ -1,4 +1,10 @@
-import type { ContainerSecurityContext, Image, NamespaceOptions, SandboxSecurityContext, SeccompProfile } from "@wherry/cri-api";
+import type {
+  ContainerSecurityContext,
+  Image,
+  NamespaceOptions,
+  SandboxSecurityContext,
+  SeccompProfile,
+} from "@wherry/cri-api";
 import type { Pod } from "@wherry/machinery";
 import { ContainerConfigError } from "./environment.ts";
 import { allContainers, formatPod, podSpec } from "./pod-types.ts";
@@ -18,7 +24,13 @@ const maskedPaths = [
   "/sys/firmware",
   "/sys/devices/virtual/powercap",
 ] as const;
-const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"] as const;
+const readonlyPaths = [
+  "/proc/bus",
+  "/proc/fs",
+  "/proc/irq",
+  "/proc/sys",
+  "/proc/sysrq-trigger",
+] as const;
 
 export function namespaceOptions(pod: Pod): NamespaceOptions {
   const spec = podSpec(pod);
@@ -39,7 +51,9 @@ export function sandboxSecurityContext(pod: Pod): SandboxSecurityContext {
     namespaceOptions: namespaceOptions(pod),
     privileged: allContainers(pod).some((one) => isPrivileged(one.spec)),
     ...(context?.runAsUser === undefined ? {} : { runAsUser: context.runAsUser }),
-    ...(context?.runAsGroup === undefined || context.runAsUser === undefined ? {} : { runAsGroup: context.runAsGroup }),
+    ...(context?.runAsGroup === undefined || context.runAsUser === undefined
+      ? {}
+      : { runAsGroup: context.runAsGroup }),
     supplementalGroups: supplementalGroups(context),
     readonlyRootfs: false,
     // The pause process needs nothing; containers' own profiles are theirs.
@@ -48,7 +62,12 @@ export function sandboxSecurityContext(pod: Pod): SandboxSecurityContext {
 }
 
 /** The effective context of one container: its own settings over the pod's, over the image's user. Throws when `runAsNonRoot` cannot be kept. */
-export function containerSecurityContext(pod: Pod, container: ContainerSpec, image: Image | undefined, targetId?: string): ContainerSecurityContext {
+export function containerSecurityContext(
+  pod: Pod,
+  container: ContainerSpec,
+  image: Image | undefined,
+  targetId?: string,
+): ContainerSecurityContext {
   const own = container.securityContext;
   const whole = podSpec(pod).securityContext;
   const privileged = isPrivileged(container);
@@ -56,7 +75,10 @@ export function containerSecurityContext(pod: Pod, container: ContainerSpec, ima
   const group = own?.runAsGroup ?? whole?.runAsGroup;
   const unmasked = privileged || own?.procMount === "Unmasked";
   return {
-    namespaceOptions: targetId === undefined ? namespaceOptions(pod) : { ...namespaceOptions(pod), pid: "TARGET", targetId },
+    namespaceOptions:
+      targetId === undefined
+        ? namespaceOptions(pod)
+        : { ...namespaceOptions(pod), pid: "TARGET", targetId },
     privileged,
     capabilities: { add: own?.capabilities?.add ?? [], drop: own?.capabilities?.drop ?? [] },
     ...user,
@@ -70,20 +92,31 @@ export function containerSecurityContext(pod: Pod, container: ContainerSpec, ima
   };
 }
 
-function effectiveUser(pod: Pod, container: ContainerSpec, image: Image | undefined): { readonly runAsUser?: number; readonly runAsUsername?: string } {
+function effectiveUser(
+  pod: Pod,
+  container: ContainerSpec,
+  image: Image | undefined,
+): { readonly runAsUser?: number; readonly runAsUsername?: string } {
   const own = container.securityContext;
   const whole = podSpec(pod).securityContext;
   const runAsUser = own?.runAsUser ?? whole?.runAsUser;
   const nonRoot = own?.runAsNonRoot ?? whole?.runAsNonRoot ?? false;
   const where = `(pod: "${formatPod(pod)}", container: ${container.name})`;
   if (runAsUser !== undefined) {
-    if (nonRoot && runAsUser === 0) throw new ContainerConfigError(`container's runAsUser breaks non-root policy ${where}`);
+    if (nonRoot && runAsUser === 0)
+      throw new ContainerConfigError(`container's runAsUser breaks non-root policy ${where}`);
     return { runAsUser };
   }
   const imageUid = image?.user?.uid;
   const imageName = image?.user?.username ?? "";
-  if (nonRoot && imageName !== "") throw new ContainerConfigError(`container has runAsNonRoot and image has non-numeric user (${imageName}), cannot verify user is non-root ${where}`);
-  if (nonRoot && (imageUid ?? 0) === 0) throw new ContainerConfigError(`container has runAsNonRoot and image will run as root ${where}`);
+  if (nonRoot && imageName !== "")
+    throw new ContainerConfigError(
+      `container has runAsNonRoot and image has non-numeric user (${imageName}), cannot verify user is non-root ${where}`,
+    );
+  if (nonRoot && (imageUid ?? 0) === 0)
+    throw new ContainerConfigError(
+      `container has runAsNonRoot and image will run as root ${where}`,
+    );
   if (imageUid !== undefined) return { runAsUser: imageUid };
   return imageName === "" ? {} : { runAsUsername: imageName };
 }
@@ -94,9 +127,13 @@ function supplementalGroups(context: PodSecurityContext | undefined): readonly n
   return groups;
 }
 
-function seccompProfile(own: SecurityContext | undefined, whole: PodSecurityContext | undefined): SeccompProfile {
+function seccompProfile(
+  own: SecurityContext | undefined,
+  whole: PodSecurityContext | undefined,
+): SeccompProfile {
   const profile = own?.seccompProfile ?? whole?.seccompProfile;
   if (profile?.type === "RuntimeDefault") return { profileType: "RuntimeDefault" };
-  if (profile?.type === "Localhost") return { profileType: "Localhost", localhostRef: profile.localhostProfile ?? "" };
+  if (profile?.type === "Localhost")
+    return { profileType: "Localhost", localhostRef: profile.localhostProfile ?? "" };
   return { profileType: "Unconfined" };
 }

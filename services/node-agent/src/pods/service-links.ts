@@ -4,7 +4,11 @@ import type { Service } from "@wherry/machinery";
  * Environment variables that tell a container of the services of its namespace (and of the API server), as Docker links did. With
  * `links` false only the API server's remain.
  */
-export function serviceEnvironment(services: readonly Service[], namespace: string, links: boolean): ReadonlyMap<string, string> {
+export function serviceEnvironment(
+  services: readonly Service[],
+  namespace: string,
+  links: boolean,
+): ReadonlyMap<string, string> {
   const chosen = new Map<string, Service>();
   for (const service of services) {
     const own = service.metadata.namespace ?? "";
@@ -16,7 +20,10 @@ export function serviceEnvironment(services: readonly Service[], namespace: stri
     else if (isMaster && !chosen.has(name)) chosen.set(name, service);
   }
   const variables = new Map<string, string>();
-  for (const service of [...chosen.values()].toSorted((a, b) => ((a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1))) addService(variables, service);
+  for (const service of [...chosen.values()].toSorted((a, b) =>
+    (a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1,
+  ))
+    addService(variables, service);
   return variables;
 }
 
@@ -29,7 +36,8 @@ function addService(variables: Map<string, string>, service: Service): void {
   if (first === undefined) return;
   variables.set(`${prefix}_SERVICE_PORT`, String(first.port));
   for (const port of ports) {
-    if (port.name !== undefined && port.name !== "") variables.set(`${prefix}_SERVICE_PORT_${variableName(port.name)}`, String(port.port));
+    if (port.name !== undefined && port.name !== "")
+      variables.set(`${prefix}_SERVICE_PORT_${variableName(port.name)}`, String(port.port));
   }
   const host = address.includes(":") ? `[${address}]` : address;
   ports.forEach((port, index) => {

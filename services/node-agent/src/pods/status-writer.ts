@@ -38,7 +38,11 @@ const retryMinMs = 1_000;
 const retryMaxMs = 30_000;
 const requestsMax = 16;
 
-export function createStatusWriter(deps: { readonly api: ApiClient; readonly clock: Clock; readonly log: Logger }): StatusWriter {
+export function createStatusWriter(deps: {
+  readonly api: ApiClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+}): StatusWriter {
   const { api, clock, log } = deps;
   const entries = new Map<string, Entry>();
   const requests = createSemaphore(requestsMax);
@@ -61,7 +65,15 @@ export function createStatusWriter(deps: { readonly api: ApiClient; readonly clo
           if (isApiError(error, "NotFound")) return;
           if (stopped.signal.aborted) return;
           if (await isReplaced(entry)) return;
-          log.warn({ err: error, namespace: entry.pod.metadata.namespace, name: entry.pod.metadata.name, retryMs }, "writing a pod's status failed, trying again");
+          log.warn(
+            {
+              err: error,
+              namespace: entry.pod.metadata.namespace,
+              name: entry.pod.metadata.name,
+              retryMs,
+            },
+            "writing a pod's status failed, trying again",
+          );
           await clock.sleep(retryMs, stopped.signal).catch(() => {});
           retryMs = Math.min(retryMs * 2, retryMaxMs);
         }
@@ -74,7 +86,10 @@ export function createStatusWriter(deps: { readonly api: ApiClient; readonly clo
   const write = async (entry: Entry, wanted: PodStatus, patch: Json): Promise<void> => {
     const { name = "", namespace, uid = "" } = entry.pod.metadata;
     const body: Json = { metadata: { uid }, status: patch };
-    const answer = await api.patch<Pod>(resources.pods, name, namespace, "strategic", body, { subresource: "status", signal: stopped.signal });
+    const answer = await api.patch<Pod>(resources.pods, name, namespace, "strategic", body, {
+      subresource: "status",
+      signal: stopped.signal,
+    });
     entry.base = answer.status ?? wanted;
     entry.baseVersion = answer.metadata.resourceVersion ?? "";
     // A server that leaves part of the status out must not be asked for it for ever.
@@ -84,7 +99,11 @@ export function createStatusWriter(deps: { readonly api: ApiClient; readonly clo
   const remove = async (entry: Entry): Promise<boolean> => {
     const { name = "", namespace, uid = "" } = entry.pod.metadata;
     try {
-      await api.delete(resources.pods, name, namespace, { gracePeriodSeconds: 0, preconditions: { uid }, signal: stopped.signal });
+      await api.delete(resources.pods, name, namespace, {
+        gracePeriodSeconds: 0,
+        preconditions: { uid },
+        signal: stopped.signal,
+      });
     } catch (error) {
       if (!isApiError(error, "NotFound") && !isApiError(error, "Conflict")) throw error;
     }
@@ -94,7 +113,12 @@ export function createStatusWriter(deps: { readonly api: ApiClient; readonly clo
   /** Another pod of the same name has taken the place. */
   const isReplaced = async (entry: Entry): Promise<boolean> => {
     try {
-      const current = await api.get<Pod>(resources.pods, entry.pod.metadata.name ?? "", entry.pod.metadata.namespace, { signal: stopped.signal });
+      const current = await api.get<Pod>(
+        resources.pods,
+        entry.pod.metadata.name ?? "",
+        entry.pod.metadata.namespace,
+        { signal: stopped.signal },
+      );
       return current.metadata.uid !== entry.pod.metadata.uid;
     } catch (error) {
       return isApiError(error, "NotFound");
@@ -106,7 +130,14 @@ export function createStatusWriter(deps: { readonly api: ApiClient; readonly clo
       const uid = podUid(pod);
       let entry = entries.get(uid);
       if (entry === undefined) {
-        entry = { pod, wanted: status, base: pod.status ?? {}, baseVersion: pod.metadata.resourceVersion ?? "", finish: false, busy: false };
+        entry = {
+          pod,
+          wanted: status,
+          base: pod.status ?? {},
+          baseVersion: pod.metadata.resourceVersion ?? "",
+          finish: false,
+          busy: false,
+        };
         entries.set(uid, entry);
       } else {
         entry.pod = pod;
@@ -124,7 +155,12 @@ export function createStatusWriter(deps: { readonly api: ApiClient; readonly clo
     observe(pod) {
       const uid = podUid(pod);
       const entry = entries.get(uid);
-      if (entry === undefined || entry.busy || isOlder(pod.metadata.resourceVersion ?? "", entry.baseVersion)) return;
+      if (
+        entry === undefined ||
+        entry.busy ||
+        isOlder(pod.metadata.resourceVersion ?? "", entry.baseVersion)
+      )
+        return;
       entry.pod = pod;
       entry.base = pod.status ?? {};
       entry.baseVersion = pod.metadata.resourceVersion ?? "";

@@ -9,12 +9,22 @@ const logTailMaxLines = 80;
  * What an ended container left as its last words: its termination log, or, when it is empty, the policy says so and the container failed,
  * the end of its output. Undefined when there is nothing.
  */
-export async function terminationMessage(container: ObservedContainer): Promise<string | undefined> {
+export async function terminationMessage(
+  container: ObservedContainer,
+): Promise<string | undefined> {
   if (container.state !== "EXITED") return undefined;
-  const own = container.terminationLog === undefined ? "" : await readTail(container.terminationLog, messageMaxBytes);
+  const own =
+    container.terminationLog === undefined
+      ? ""
+      : await readTail(container.terminationLog, messageMaxBytes);
   if (own !== "") return own;
   const failed = container.exitCode !== 0 || container.reason === "OOMKilled";
-  if (container.terminationMessagePolicy !== "FallbackToLogsOnError" || !failed || container.logPath === "") return undefined;
+  if (
+    container.terminationMessagePolicy !== "FallbackToLogsOnError" ||
+    !failed ||
+    container.logPath === ""
+  )
+    return undefined;
   // A log line carries a prefix of about 45 bytes, which is taken off again.
   const raw = await readTail(container.logPath, logTailMaxBytes * 4);
   const text = raw

@@ -11,7 +11,11 @@ export interface TerminationOrder {
   ended(container: string): void;
 }
 
-export function createTerminationOrder(pod: Pod, running: readonly string[], clock: Clock): TerminationOrder {
+export function createTerminationOrder(
+  pod: Pod,
+  running: readonly string[],
+  clock: Clock,
+): TerminationOrder {
   const spec = podSpec(pod);
   const ends = new Map<string, Deferred<void>>(running.map((name) => [name, createDeferred()]));
   const mains = (spec.containers ?? []).map((one) => one.name);

@@ -17,10 +17,19 @@ export class GrpcStatusError extends Error {
  * Asks grpc.health.v1.Health/Check once, in clear text, and gives the status' name. One message of one field does not need a gRPC library,
  * so this speaks the framing itself.
  */
-export function checkGrpcHealth(host: string, port: number, service: string, timeoutMs: number, userAgent: string): Promise<string> {
+export function checkGrpcHealth(
+  host: string,
+  port: number,
+  service: string,
+  timeoutMs: number,
+  userAgent: string,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const session = connect(`http://${host.includes(":") ? `[${host}]` : host}:${port}`);
-    const timer = setTimeout(() => finish(() => reject(new GrpcStatusError(4, "context deadline exceeded"))), timeoutMs);
+    const timer = setTimeout(
+      () => finish(() => reject(new GrpcStatusError(4, "context deadline exceeded"))),
+      timeoutMs,
+    );
     const finish = (settle: () => void): void => {
       clearTimeout(timer);
       settle();
@@ -59,7 +68,10 @@ export function checkGrpcHealth(host: string, port: number, service: string, tim
 
 function requestFrame(service: string): Buffer {
   const name = Buffer.from(service);
-  const message = name.length === 0 ? Buffer.alloc(0) : Buffer.concat([Buffer.from([0x0a]), varint(name.length), name]);
+  const message =
+    name.length === 0
+      ? Buffer.alloc(0)
+      : Buffer.concat([Buffer.from([0x0a]), varint(name.length), name]);
   const head = Buffer.alloc(5);
   head.writeUInt32BE(message.length, 1);
   return Buffer.concat([head, message]);

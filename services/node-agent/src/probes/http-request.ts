@@ -23,18 +23,29 @@ const bodyMaxBytes = 10 * 1024;
 const redirectsMax = 10;
 
 /** One GET as probes and hooks make it: no kept connection, certificates not verified, redirects followed on the same host. */
-export async function getHttp(target: HttpTarget, timeoutMs: number, userAgent: string): Promise<HttpAnswer> {
+export async function getHttp(
+  target: HttpTarget,
+  timeoutMs: number,
+  userAgent: string,
+): Promise<HttpAnswer> {
   const signal = AbortSignal.timeout(timeoutMs);
   let current = target;
   for (let hop = 0; ; hop += 1) {
     const answer = await getOnce(current, signal, userAgent);
     const location = answer.location;
-    if (answer.status < 300 || answer.status > 399 || location === undefined) return { status: answer.status, body: answer.body, redirectedAway: false };
+    if (answer.status < 300 || answer.status > 399 || location === undefined)
+      return { status: answer.status, body: answer.body, redirectedAway: false };
     if (hop >= redirectsMax) throw new Error("stopped after 10 redirects");
     const next = new URL(location, urlOf(current));
-    if (stripBrackets(next.hostname) !== stripBrackets(target.host)) return { status: answer.status, body: answer.body, redirectedAway: true };
+    if (stripBrackets(next.hostname) !== stripBrackets(target.host))
+      return { status: answer.status, body: answer.body, redirectedAway: true };
     const scheme = next.protocol === "https:" ? "https" : "http";
-    current = { ...current, scheme, port: next.port === "" ? (scheme === "https" ? 443 : 80) : Number(next.port), path: `${next.pathname}${next.search}` };
+    current = {
+      ...current,
+      scheme,
+      port: next.port === "" ? (scheme === "https" ? 443 : 80) : Number(next.port),
+      path: `${next.pathname}${next.search}`,
+    };
   }
 }
 
@@ -55,13 +66,29 @@ interface OneAnswer {
 
 function getOnce(target: HttpTarget, signal: AbortSignal, userAgent: string): Promise<OneAnswer> {
   return new Promise((resolve, reject) => {
-    const options = { host: target.host, port: target.port, path: target.path, method: "GET", headers: headersOf(target, userAgent), agent: false as const, signal };
-    const request = target.scheme === "https" ? httpsRequest({ ...options, rejectUnauthorized: false }) : httpRequest(options);
+    const options = {
+      host: target.host,
+      port: target.port,
+      path: target.path,
+      method: "GET",
+      headers: headersOf(target, userAgent),
+      agent: false as const,
+      signal,
+    };
+    const request =
+      target.scheme === "https"
+        ? httpsRequest({ ...options, rejectUnauthorized: false })
+        : httpRequest(options);
     request.once("error", reject);
     request.once("response", (response: IncomingMessage) => {
       const chunks: Buffer[] = [];
       let size = 0;
-      const finish = (): void => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).subarray(0, bodyMaxBytes).toString("utf8"), location: response.headers.location });
+      const finish = (): void =>
+        resolve({
+          status: response.statusCode ?? 0,
+          body: Buffer.concat(chunks).subarray(0, bodyMaxBytes).toString("utf8"),
+          location: response.headers.location,
+        });
       response.on("data", (chunk: Buffer) => {
         chunks.push(chunk);
         size += chunk.length;
@@ -82,7 +109,8 @@ function headersOf({ headers }: HttpTarget, userAgent: string): OutgoingHttpHead
   for (const { name, value } of headers) (result[name] ??= []).push(value);
   const given = new Set(Object.keys(result).map((name) => name.toLowerCase()));
   const flat: OutgoingHttpHeaders = {};
-  for (const [name, values] of Object.entries(result)) flat[name] = name.toLowerCase() === "host" ? (values[0] ?? "") : values;
+  for (const [name, values] of Object.entries(result))
+    flat[name] = name.toLowerCase() === "host" ? (values[0] ?? "") : values;
   // An empty value takes the header away altogether, as upstream documents.
   if (!given.has("user-agent")) flat["User-Agent"] = userAgent;
   else if (result["User-Agent"]?.[0] === "") delete flat["User-Agent"];

@@ -30,7 +30,13 @@ export interface ProbeManagerDeps {
   readonly metrics: MetricsRegistry;
   readonly userAgent: string;
   readonly onChange: (uid: string) => void;
-  readonly recordEvent: (pod: Pod, container: NamedContainer, type: "Normal" | "Warning", reason: string, message: string) => void;
+  readonly recordEvent: (
+    pod: Pod,
+    container: NamedContainer,
+    type: "Normal" | "Warning",
+    reason: string,
+    message: string,
+  ) => void;
 }
 
 interface Probed {
@@ -43,29 +49,53 @@ interface PodProbes {
   readonly containers: Map<string, Probed>;
 }
 
-const titles: Readonly<Record<ProbeKind, string>> = { liveness: "Liveness", readiness: "Readiness", startup: "Startup" };
+const titles: Readonly<Record<ProbeKind, string>> = {
+  liveness: "Liveness",
+  readiness: "Readiness",
+  startup: "Startup",
+};
 
 export function createProbeManager(deps: ProbeManagerDeps): ProbeManager {
   const pods = new Map<string, PodProbes>();
-  const total = deps.metrics.counter({ name: "prober_probe_total", help: "Cumulative number of a liveness, readiness or startup probe for a container by result.", labelNames: ["probe_type", "result", "container", "pod", "namespace"] });
+  const total = deps.metrics.counter({
+    name: "prober_probe_total",
+    help: "Cumulative number of a liveness, readiness or startup probe for a container by result.",
+    labelNames: ["probe_type", "result", "container", "pod", "namespace"],
+  });
 
   const createWorkers = (entry: PodProbes, container: NamedContainer): Probed => {
     const workers: Partial<Record<ProbeKind, ProbeWorker>> = {};
     const uid = podUid(entry.pod);
-    const probes = { startup: container.spec.startupProbe, liveness: container.spec.livenessProbe, readiness: container.spec.readinessProbe };
+    const probes = {
+      startup: container.spec.startupProbe,
+      liveness: container.spec.livenessProbe,
+      readiness: container.spec.readinessProbe,
+    };
     for (const kind of ["startup", "liveness", "readiness"] as const) {
       const probe = probes[kind];
       if (probe === undefined) continue;
       const count = (result: string): void =>
-        total.increment({ probe_type: titles[kind], result, container: container.spec.name, pod: entry.pod.metadata.name ?? "", namespace: entry.pod.metadata.namespace ?? "" });
+        total.increment({
+          probe_type: titles[kind],
+          result,
+          container: container.spec.name,
+          pod: entry.pod.metadata.name ?? "",
+          namespace: entry.pod.metadata.namespace ?? "",
+        });
       workers[kind] = createProbeWorker(kind, probe, {
         clock: deps.clock,
         run: async (one, containerId) => {
-          const verdict = await runProbe(one, { container: container.spec, containerId, podIp: entry.podIp }, deps.runtime, deps.userAgent);
+          const verdict = await runProbe(
+            one,
+            { container: container.spec, containerId, podIp: entry.podIp },
+            deps.runtime,
+            deps.userAgent,
+          );
           count(verdict.kind === "success" ? "successful" : "failed");
           return verdict;
         },
-        held: (containerId) => workers.startup !== undefined && workers.startup.result(containerId) !== "success",
+        held: (containerId) =>
+          workers.startup !== undefined && workers.startup.result(containerId) !== "success",
         onResult: (_containerId, result) => {
           if (kind === "startup" && result === "success") {
             workers.liveness?.release();
@@ -75,26 +105,49 @@ export function createProbeManager(deps: ProbeManagerDeps): ProbeManager {
         },
         onUnhealthy: (output, errored) => {
           if (errored) count("unknown");
-          deps.recordEvent(entry.pod, container, "Warning", "Unhealthy", errored ? `${titles[kind]} probe errored and resulted in unknown state: ${output}` : `${titles[kind]} probe failed: ${output}`);
+          deps.recordEvent(
+            entry.pod,
+            container,
+            "Warning",
+            "Unhealthy",
+            errored
+              ? `${titles[kind]} probe errored and resulted in unknown state: ${output}`
+              : `${titles[kind]} probe failed: ${output}`,
+          );
         },
-        onWarning: (output) => deps.recordEvent(entry.pod, container, "Warning", "ProbeWarning", `${titles[kind]} probe warning: ${output}`),
+        onWarning: (output) =>
+          deps.recordEvent(
+            entry.pod,
+            container,
+            "Warning",
+            "ProbeWarning",
+            `${titles[kind]} probe warning: ${output}`,
+          ),
       });
     }
     return { workers };
   };
 
-  const workersOf = (uid: string, container: string): Partial<Record<ProbeKind, ProbeWorker>> => pods.get(uid)?.containers.get(container)?.workers ?? {};
+  const workersOf = (uid: string, container: string): Partial<Record<ProbeKind, ProbeWorker>> =>
+    pods.get(uid)?.containers.get(container)?.workers ?? {};
 
   return {
     sync(pod, observed, podIp, paused) {
       const uid = podUid(pod);
-      const probed = allContainers(pod).filter(({ spec, role }) => (role === "main" || role === "sidecar") && (spec.livenessProbe ?? spec.readinessProbe ?? spec.startupProbe) !== undefined);
+      const probed = allContainers(pod).filter(
+        ({ spec, role }) =>
+          (role === "main" || role === "sidecar") &&
+          (spec.livenessProbe ?? spec.readinessProbe ?? spec.startupProbe) !== undefined,
+      );
       if (probed.length === 0) return;
       const entry = pods.get(uid) ?? { pod, podIp, containers: new Map<string, Probed>() };
       pods.set(uid, entry);
       entry.pod = pod;
       if (podIp !== "") entry.podIp = podIp;
-      const known = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+      const known = [
+        ...(pod.status?.containerStatuses ?? []),
+        ...(pod.status?.initContainerStatuses ?? []),
+      ];
       for (const container of probed) {
         let own = entry.containers.get(container.spec.name);
         if (own === undefined) {
@@ -107,7 +160,9 @@ export function createProbeManager(deps: ProbeManagerDeps): ProbeManager {
         const instance = running && {
           containerId: running.id,
           startedAtMs: running.startedAtMs,
-          ...(before === undefined ? {} : { adopted: { ready: before.ready, started: before.started === true } }),
+          ...(before === undefined
+            ? {}
+            : { adopted: { ready: before.ready, started: before.started === true } }),
         };
         for (const worker of Object.values(own.workers)) worker.follow(instance);
       }
@@ -119,20 +174,30 @@ export function createProbeManager(deps: ProbeManagerDeps): ProbeManager {
       }
     },
     remove(uid) {
-      for (const { workers } of pods.get(uid)?.containers.values() ?? []) for (const worker of Object.values(workers)) worker.stop();
+      for (const { workers } of pods.get(uid)?.containers.values() ?? [])
+        for (const worker of Object.values(workers)) worker.stop();
       pods.delete(uid);
     },
     outcome(uid, container, containerId) {
       const { liveness, startup } = workersOf(uid, container);
       const living = liveness?.result(containerId);
       const starting = startup?.result(containerId);
-      return { ...(living === undefined ? {} : { liveness: living }), ...(starting === undefined ? {} : { startup: starting }) };
+      return {
+        ...(living === undefined ? {} : { liveness: living }),
+        ...(starting === undefined ? {} : { startup: starting }),
+      };
     },
     isStarted(pod, container, containerId) {
-      return container.startupProbe === undefined || workersOf(podUid(pod), container.name).startup?.result(containerId) === "success";
+      return (
+        container.startupProbe === undefined ||
+        workersOf(podUid(pod), container.name).startup?.result(containerId) === "success"
+      );
     },
     isReady(pod, container, containerId) {
-      return container.readinessProbe === undefined || workersOf(podUid(pod), container.name).readiness?.result(containerId) === "success";
+      return (
+        container.readinessProbe === undefined ||
+        workersOf(podUid(pod), container.name).readiness?.result(containerId) === "success"
+      );
     },
     stop() {
       for (const uid of pods.keys()) this.remove(uid);

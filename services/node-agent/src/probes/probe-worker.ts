@@ -35,7 +35,11 @@ export interface ProbeWorkerDeps {
   readonly held: (containerId: string) => boolean;
 }
 
-const firstResult: Readonly<Record<ProbeKind, ProbeResult>> = { liveness: "success", readiness: "failure", startup: "unknown" };
+const firstResult: Readonly<Record<ProbeKind, ProbeResult>> = {
+  liveness: "success",
+  readiness: "failure",
+  startup: "unknown",
+};
 /** A probe that could not be run is tried this often before the round is given up. */
 const triesMax = 3;
 
@@ -43,7 +47,11 @@ const triesMax = 3;
  * One probe of one container. A timer is armed only while an instance runs and its result can still change:
  * a startup probe rests once it passed, and liveness and startup rest after failing until a new instance comes.
  */
-export function createProbeWorker(kind: ProbeKind, probe: ProbeSpec, deps: ProbeWorkerDeps): ProbeWorker {
+export function createProbeWorker(
+  kind: ProbeKind,
+  probe: ProbeSpec,
+  deps: ProbeWorkerDeps,
+): ProbeWorker {
   const { clock } = deps;
   const periodMs = (probe.periodSeconds ?? 10) * 1_000;
   const failuresNeeded = probe.failureThreshold ?? 3;
@@ -58,7 +66,10 @@ export function createProbeWorker(kind: ProbeKind, probe: ProbeSpec, deps: Probe
 
   const arm = (delayMs: number): void => {
     timer?.cancel();
-    timer = stopped || resting || instance === undefined ? undefined : clock.setTimer(delayMs, () => void round());
+    timer =
+      stopped || resting || instance === undefined
+        ? undefined
+        : clock.setTimer(delayMs, () => void round());
   };
 
   const round = async (): Promise<void> => {
@@ -89,14 +100,18 @@ export function createProbeWorker(kind: ProbeKind, probe: ProbeSpec, deps: Probe
         failure = error;
       }
     }
-    if (instance?.containerId === containerId) deps.onUnhealthy(failure instanceof Error ? failure.message : String(failure), true);
+    if (instance?.containerId === containerId)
+      deps.onUnhealthy(failure instanceof Error ? failure.message : String(failure), true);
     return undefined;
   };
 
   const settle = (containerId: string, verdict: ProbeVerdict): void => {
     if (verdict.kind === "failure") deps.onUnhealthy(verdict.output, false);
     else if (verdict.warning !== undefined) deps.onWarning(verdict.warning);
-    streak = { verdict: verdict.kind, length: streak?.verdict === verdict.kind ? streak.length + 1 : 1 };
+    streak = {
+      verdict: verdict.kind,
+      length: streak?.verdict === verdict.kind ? streak.length + 1 : 1,
+    };
     if (streak.length < (verdict.kind === "failure" ? failuresNeeded : successesNeeded)) return;
     if (kind !== "readiness" && verdict.kind === "failure") resting = true;
     if (kind === "startup" && verdict.kind === "success") resting = true;
@@ -105,7 +120,8 @@ export function createProbeWorker(kind: ProbeKind, probe: ProbeSpec, deps: Probe
     deps.onResult(containerId, current);
   };
 
-  const firstDelayMs = (one: ProbedInstance): number => Math.max(one.startedAtMs + (probe.initialDelaySeconds ?? 0) * 1_000 - clock.now(), 0);
+  const firstDelayMs = (one: ProbedInstance): number =>
+    Math.max(one.startedAtMs + (probe.initialDelaySeconds ?? 0) * 1_000 - clock.now(), 0);
 
   return {
     kind,

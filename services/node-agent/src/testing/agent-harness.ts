@@ -46,14 +46,25 @@ const patienceMs = 10_000;
 /** Real time given to file work in each step. */
 const fileWorkMs = 4;
 
-export async function createAgentHarness(t: TestContext, options: HarnessOptions = {}): Promise<AgentHarness> {
+export async function createAgentHarness(
+  t: TestContext,
+  options: HarnessOptions = {},
+): Promise<AgentHarness> {
   const folder = await mkdtemp(join(tmpdir(), "wherry-node-agent-"));
   const clock = createManualClock();
   const simulated = createSimulatedRuntime({ clock, ...options.runtime });
   const runtime = options.wrapRuntime?.(simulated) ?? simulated;
   const api = createMemoryApi({ clock });
-  const namespaces = ["default", "kube-system", "kube-node-lease"].map((name): KubeObject => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } }));
-  const account: KubeObject = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "default", namespace: "default" } };
+  const namespaces = ["default", "kube-system", "kube-node-lease"].map((name): KubeObject => ({
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name },
+  }));
+  const account: KubeObject = {
+    apiVersion: "v1",
+    kind: "ServiceAccount",
+    metadata: { name: "default", namespace: "default" },
+  };
   api.seed(...namespaces, account, ...(options.seed ?? []));
   const config = nodeAgentConfig.parse({
     nodeName,
@@ -67,7 +78,14 @@ export async function createAgentHarness(t: TestContext, options: HarnessOptions
     capacity: { cpuMilli: 4_000, memoryBytes: 8 * 1024 ** 3, storageBytes: 100 * 1024 ** 3 },
     ...options.config,
   });
-  const build = (): NodeAgent => createNodeAgent(config, { api: api.client, runtime, clock, log: silentLogger, metrics: createNullMetrics() });
+  const build = (): NodeAgent =>
+    createNodeAgent(config, {
+      api: api.client,
+      runtime,
+      clock,
+      log: silentLogger,
+      metrics: createNullMetrics(),
+    });
   const never = new AbortController().signal;
 
   const harness: AgentHarness = {
@@ -105,7 +123,10 @@ export async function createAgentHarness(t: TestContext, options: HarnessOptions
         }
       }
     },
-    events: (reason) => api.list<CoreEvent>(resources.events, "default").filter((one) => reason === undefined || one.reason === reason),
+    events: (reason) =>
+      api
+        .list<CoreEvent>(resources.events, "default")
+        .filter((one) => reason === undefined || one.reason === reason),
   };
   t.after(async () => {
     await harness.agent.stop(AbortSignal.abort());
@@ -117,7 +138,11 @@ export async function createAgentHarness(t: TestContext, options: HarnessOptions
 }
 
 /** A pod bound to the harness' node. */
-export function boundPod(name: string, spec: Partial<Pod["spec"]> = {}, metadata: Partial<Pod["metadata"]> = {}): Pod {
+export function boundPod(
+  name: string,
+  spec: Partial<Pod["spec"]> = {},
+  metadata: Partial<Pod["metadata"]> = {},
+): Pod {
   return {
     apiVersion: "v1",
     kind: "Pod",
@@ -127,7 +152,15 @@ export function boundPod(name: string, spec: Partial<Pod["spec"]> = {}, metadata
       restartPolicy: "Always",
       terminationGracePeriodSeconds: 30,
       serviceAccountName: "default",
-      containers: [{ name: "app", image: "busybox:1", imagePullPolicy: "IfNotPresent", terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" }],
+      containers: [
+        {
+          name: "app",
+          image: "busybox:1",
+          imagePullPolicy: "IfNotPresent",
+          terminationMessagePath: "/dev/termination-log",
+          terminationMessagePolicy: "File",
+        },
+      ],
       ...spec,
     },
     status: { phase: "Pending" },

@@ -1,4 +1,17 @@
-import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { VolumeError } from "./volume-error.ts";
 
@@ -25,7 +38,11 @@ const newDataLink = "..data_tmp";
  * files go into a fresh timed folder, the link `..data` is swung over to it by a rename, and the names that users see are links through
  * `..data`. Writes nothing when the contents are already there. Returns whether something was written.
  */
-export async function writeAtomically(target: string, payload: Payload, options: WriteOptions = {}): Promise<boolean> {
+export async function writeAtomically(
+  target: string,
+  payload: Payload,
+  options: WriteOptions = {},
+): Promise<boolean> {
   for (const path of payload.keys()) validatePath(path);
   const oldFolder = await currentFolder(target);
   if (oldFolder !== undefined && (await holds(join(target, oldFolder), payload))) {
@@ -44,8 +61,18 @@ export async function writeAtomically(target: string, payload: Payload, options:
 
 function validatePath(path: string): void {
   const parts = path.split("/");
-  const bad = path === "" || path.startsWith("/") || parts.includes("..") || path.startsWith("..") || path.length > 4_096 || parts.some((part) => part.length > 255 || part === "");
-  if (bad) throw new VolumeError("invalid", `invalid path in volume: ${JSON.stringify(path)}; it must be relative, without ".." and not begin with ".."`);
+  const bad =
+    path === "" ||
+    path.startsWith("/") ||
+    parts.includes("..") ||
+    path.startsWith("..") ||
+    path.length > 4_096 ||
+    parts.some((part) => part.length > 255 || part === "");
+  if (bad)
+    throw new VolumeError(
+      "invalid",
+      `invalid path in volume: ${JSON.stringify(path)}; it must be relative, without ".." and not begin with ".."`,
+    );
 }
 
 async function currentFolder(target: string): Promise<string | undefined> {
@@ -75,14 +102,20 @@ async function holds(folder: string, payload: Payload): Promise<boolean> {
 async function filesBelow(folder: string): Promise<readonly string[]> {
   try {
     const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-    return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+    return entries
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
   } catch (error) {
     if (codeOf(error) === "ENOENT") return [];
     throw error;
   }
 }
 
-async function writeFolder(target: string, payload: Payload, { fsGroup }: WriteOptions): Promise<string> {
+async function writeFolder(
+  target: string,
+  payload: Payload,
+  { fsGroup }: WriteOptions,
+): Promise<string> {
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/gu, "_").replace("T", "_");
   const folder = await mkdtemp(join(target, `..${stamp}.`));
   await chmod(folder, 0o755);
@@ -131,7 +164,8 @@ async function removeStaleNames(target: string, payload: Payload): Promise<void>
   const names = visibleNames(payload);
   for (const entry of await readdir(target)) {
     if (entry.startsWith("..") || names.has(entry)) continue;
-    if ((await readLinkOrNothing(join(target, entry)))?.startsWith(`${dataLink}/`) === true) await rm(join(target, entry), { force: true });
+    if ((await readLinkOrNothing(join(target, entry)))?.startsWith(`${dataLink}/`) === true)
+      await rm(join(target, entry), { force: true });
   }
 }
 

@@ -18,7 +18,11 @@ export async function prepareHostPath(path: string, type: string): Promise<void>
     case "FileOrCreate":
       if (existing === undefined) {
         const parent = await statOrNothing(dirname(path));
-        if (parent === undefined) throw new VolumeError("missing", `hostPath type check failed: the folder of ${path} does not exist`);
+        if (parent === undefined)
+          throw new VolumeError(
+            "missing",
+            `hostPath type check failed: the folder of ${path} does not exist`,
+          );
         await (await open(path, "a", 0o644)).close();
       } else expectKind(existing.isFile(), path, "a file");
       return;
@@ -43,7 +47,8 @@ export async function prepareHostPath(path: string, type: string): Promise<void>
 }
 
 function expectKind(holds: boolean | undefined, path: string, kind: string): void {
-  if (holds !== true) throw new VolumeError("missing", `hostPath type check failed: ${path} is not ${kind}`);
+  if (holds !== true)
+    throw new VolumeError("missing", `hostPath type check failed: ${path} is not ${kind}`);
 }
 
 async function statOrNothing(path: string): Promise<Stats | undefined> {

@@ -22,7 +22,8 @@ export interface Mounter {
 
 /** Mounts through the `mount` and `umount` programs; needs root. */
 export function createSystemMounter(): Mounter {
-  const list = async (prefix: string): Promise<readonly string[]> => mountPointsBelow(await readFile("/proc/self/mountinfo", "utf8"), prefix);
+  const list = async (prefix: string): Promise<readonly string[]> =>
+    mountPointsBelow(await readFile("/proc/self/mountinfo", "utf8"), prefix);
   const isMounted = async (path: string): Promise<boolean> => (await list(path)).includes(path);
   return {
     isMounted,
@@ -32,23 +33,36 @@ export function createSystemMounter(): Mounter {
       const size = sizeBytes === undefined ? [] : [`size=${sizeBytes}`];
       const attempts = noSwap === true ? [[...size, "noswap"], size] : [size];
       for (const [index, options] of attempts.entries()) {
-        const args = ["-t", "tmpfs", ...(options.length === 0 ? [] : ["-o", options.join(",")]), "tmpfs", path];
+        const args = [
+          "-t",
+          "tmpfs",
+          ...(options.length === 0 ? [] : ["-o", options.join(",")]),
+          "tmpfs",
+          path,
+        ];
         const failure = await run("mount", args);
         if (failure === undefined) return;
-        if (index === attempts.length - 1) throw new VolumeError("io", `mounting a tmpfs on ${path} failed: ${failure}`);
+        if (index === attempts.length - 1)
+          throw new VolumeError("io", `mounting a tmpfs on ${path} failed: ${failure}`);
       }
     },
     async bindDescriptor(fd, target) {
       if (await isMounted(target)) return;
-      const failure = await run("mount", ["--no-canonicalize", "--bind", "/proc/self/fd/3", target], fd);
-      if (failure !== undefined) throw new VolumeError("io", `binding on ${target} failed: ${failure}`);
+      const failure = await run(
+        "mount",
+        ["--no-canonicalize", "--bind", "/proc/self/fd/3", target],
+        fd,
+      );
+      if (failure !== undefined)
+        throw new VolumeError("io", `binding on ${target} failed: ${failure}`);
     },
     async unmount(path) {
       if (!(await isMounted(path))) return;
       const failure = await run("umount", [path]);
       if (failure === undefined) return;
       const lazy = await run("umount", ["-l", path]);
-      if (lazy !== undefined && (await isMounted(path))) throw new VolumeError("io", `unmounting ${path} failed: ${failure}`);
+      if (lazy !== undefined && (await isMounted(path)))
+        throw new VolumeError("io", `unmounting ${path} failed: ${failure}`);
     },
   };
 }
@@ -58,7 +72,10 @@ export function createNoMounter(): Mounter {
   return {
     mountTmpfs: async () => {},
     bindDescriptor: async (_fd, target) => {
-      throw new VolumeError("unsupported", `subPath on ${target} needs mounts, and mounts are switched off by configuration (mounts: "none")`);
+      throw new VolumeError(
+        "unsupported",
+        `subPath on ${target} needs mounts, and mounts are switched off by configuration (mounts: "none")`,
+      );
     },
     unmount: async () => {},
     isMounted: async () => false,
@@ -70,8 +87,13 @@ export function createNoMounter(): Mounter {
 export function mountPointsBelow(mountinfo: string, prefix: string): readonly string[] {
   const found: string[] = [];
   for (const line of mountinfo.split("\n")) {
-    const point = line.split(" ")[4]?.replace(/\\([0-7]{3})/gu, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-    if (point !== undefined && (point === prefix || point.startsWith(`${prefix}/`))) found.push(point);
+    const point = line
+      .split(" ")[4]
+      ?.replace(/\\([0-7]{3})/gu, (_, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      );
+    if (point !== undefined && (point === prefix || point.startsWith(`${prefix}/`)))
+      found.push(point);
   }
   return found.toSorted((a, b) => b.length - a.length);
 }
@@ -79,12 +101,20 @@ export function mountPointsBelow(mountinfo: string, prefix: string): readonly st
 /** The text of the failure, or undefined. `fd` becomes the child's descriptor 3. */
 function run(program: string, args: readonly string[], fd?: number): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe", ...(fd === undefined ? [] : [fd])] });
+    const child = spawn(program, args, {
+      stdio: ["ignore", "ignore", "pipe", ...(fd === undefined ? [] : [fd])],
+    });
     let text = "";
     child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
       if (text.length < 4_096) text += chunk;
     });
     child.once("error", (error) => resolve(`${program}: ${error.message}`));
-    child.once("close", (code) => resolve(code === 0 ? undefined : `${program} ${args.join(" ")}: ${text.trim() || `exit code ${code}`}`));
+    child.once("close", (code) =>
+      resolve(
+        code === 0
+          ? undefined
+          : `${program} ${args.join(" ")}: ${text.trim() || `exit code ${code}`}`,
+      ),
+    );
   });
 }

@@ -5,7 +5,12 @@ import { join } from "node:path";
  * Gives the group `fsGroup` access to everything below `root`: group ownership, read and write bits for group, and set-gid folders so that
  * new files inherit. With policy OnRootMismatch the walk is left out when the root is right already. Links are not followed.
  */
-export async function applyFsGroup(root: string, fsGroup: number, policy: "Always" | "OnRootMismatch", readOnly: boolean): Promise<void> {
+export async function applyFsGroup(
+  root: string,
+  fsGroup: number,
+  policy: "Always" | "OnRootMismatch",
+  readOnly: boolean,
+): Promise<void> {
   const bits = readOnly ? 0o440 : 0o660;
   if (policy === "OnRootMismatch") {
     const { gid, mode } = await lstat(root);

@@ -66,18 +66,39 @@ export function createReferenceCache(deps: ReferenceCacheDeps): ReferenceCache {
     const stop = new AbortController();
     const first = Promise.withResolvers<void>();
     first.promise.catch(() => {}); // Whoever asks for the object sees the failure.
-    const entry: Entry = { users: new Set(), stop, first: first.promise, value: undefined, known: false };
+    const entry: Entry = {
+      users: new Set(),
+      stop,
+      first: first.promise,
+      value: undefined,
+      known: false,
+    };
     const set = (value: KubeObject | undefined): void => {
-      const changed = entry.known && value?.metadata.resourceVersion !== entry.value?.metadata.resourceVersion;
+      const changed =
+        entry.known && value?.metadata.resourceVersion !== entry.value?.metadata.resourceVersion;
       entry.value = value;
       entry.known = true;
       if (changed) deps.onChange([...entry.users]);
     };
-    void follow(kind === "ConfigMap" ? resources.configMaps : resources.secrets, namespace, name, stop.signal, set, first);
+    void follow(
+      kind === "ConfigMap" ? resources.configMaps : resources.secrets,
+      namespace,
+      name,
+      stop.signal,
+      set,
+      first,
+    );
     return entry;
   };
 
-  const follow = async (ref: ResourceRef, namespace: string, name: string, signal: AbortSignal, set: (value: KubeObject | undefined) => void, first: PromiseWithResolvers<void>): Promise<void> => {
+  const follow = async (
+    ref: ResourceRef,
+    namespace: string,
+    name: string,
+    signal: AbortSignal,
+    set: (value: KubeObject | undefined) => void,
+    first: PromiseWithResolvers<void>,
+  ): Promise<void> => {
     const fieldSelector = `metadata.name=${name}`;
     while (!signal.aborted) {
       try {
@@ -85,7 +106,13 @@ export function createReferenceCache(deps: ReferenceCacheDeps): ReferenceCache {
         set(list.items[0]);
         first.resolve();
         const resourceVersion = list.metadata.resourceVersion;
-        const events = api.watch<KubeObject>(ref, { namespace, fieldSelector, signal, allowWatchBookmarks: true, ...(resourceVersion === undefined ? {} : { resourceVersion }) });
+        const events = api.watch<KubeObject>(ref, {
+          namespace,
+          fieldSelector,
+          signal,
+          allowWatchBookmarks: true,
+          ...(resourceVersion === undefined ? {} : { resourceVersion }),
+        });
         for await (const event of events) {
           if (event.type === "ADDED" || event.type === "MODIFIED") set(event.object);
           else if (event.type === "DELETED") set(undefined);
@@ -93,21 +120,33 @@ export function createReferenceCache(deps: ReferenceCacheDeps): ReferenceCache {
       } catch (error) {
         if (signal.aborted) break;
         first.reject(error);
-        if (!isApiError(error, "Expired") && !isApiError(error, "Gone")) log.debug({ err: error, namespace, name, kind: ref.kind }, "following an object failed, trying again");
+        if (!isApiError(error, "Expired") && !isApiError(error, "Gone"))
+          log.debug(
+            { err: error, namespace, name, kind: ref.kind },
+            "following an object failed, trying again",
+          );
         await clock.sleep(retryMs, signal).catch(() => {});
       }
     }
     first.reject(new Error(`${ref.kind} ${namespace}/${name} is not followed any more`));
   };
 
-  const get = async <T extends KubeObject>(kind: Reference["kind"], namespace: string, name: string): Promise<T | undefined> => {
+  const get = async <T extends KubeObject>(
+    kind: Reference["kind"],
+    namespace: string,
+    name: string,
+  ): Promise<T | undefined> => {
     const entry = entries.get(keyOf(kind, namespace, name));
     if (entry !== undefined) {
       if (!entry.known) await entry.first;
       return entry.value as T | undefined;
     }
     try {
-      return await api.get<T>(kind === "ConfigMap" ? resources.configMaps : resources.secrets, name, namespace);
+      return await api.get<T>(
+        kind === "ConfigMap" ? resources.configMaps : resources.secrets,
+        name,
+        namespace,
+      );
     } catch (error) {
       if (isApiError(error, "NotFound")) return undefined;
       throw error;
@@ -129,7 +168,9 @@ export function createReferenceCache(deps: ReferenceCacheDeps): ReferenceCache {
     retain(pod) {
       const uid = podUid(pod);
       const namespace = pod.metadata.namespace ?? "";
-      const wanted = new Map(referencesOf(pod).map((one) => [keyOf(one.kind, namespace, one.name), one]));
+      const wanted = new Map(
+        referencesOf(pod).map((one) => [keyOf(one.kind, namespace, one.name), one]),
+      );
       const before = byPod.get(uid) ?? new Set<string>();
       for (const key of before) if (!wanted.has(key)) drop(key, uid);
       const kept = new Set<string>();

@@ -25,7 +25,12 @@ interface TokenRequest extends KubeObject {
   readonly spec: {
     readonly audiences?: readonly string[];
     readonly expirationSeconds: number;
-    readonly boundObjectRef: { readonly kind: "Pod"; readonly apiVersion: "v1"; readonly name: string; readonly uid: string };
+    readonly boundObjectRef: {
+      readonly kind: "Pod";
+      readonly apiVersion: "v1";
+      readonly name: string;
+      readonly uid: string;
+    };
   };
   readonly status?: { readonly token?: string; readonly expirationTimestamp?: string };
 }
@@ -43,15 +48,32 @@ export function createServiceAccountTokens(api: ApiClient, clock: Clock): Servic
       kind: "TokenRequest",
       metadata: {},
       spec: {
-        ...(source.audience === undefined || source.audience === "" ? {} : { audiences: [source.audience] }),
+        ...(source.audience === undefined || source.audience === ""
+          ? {}
+          : { audiences: [source.audience] }),
         expirationSeconds: source.expirationSeconds ?? defaultSeconds,
-        boundObjectRef: { kind: "Pod", apiVersion: "v1", name: pod.metadata.name ?? "", uid: podUid(pod) },
+        boundObjectRef: {
+          kind: "Pod",
+          apiVersion: "v1",
+          name: pod.metadata.name ?? "",
+          uid: podUid(pod),
+        },
       },
     };
     const askedMs = clock.now();
-    const answer = await api.createSubresource<TokenRequest>(resources.serviceAccounts, account, pod.metadata.namespace, "token", body);
+    const answer = await api.createSubresource<TokenRequest>(
+      resources.serviceAccounts,
+      account,
+      pod.metadata.namespace,
+      "token",
+      body,
+    );
     const { token, expirationTimestamp } = answer.status ?? {};
-    if (token === undefined || expirationTimestamp === undefined) throw new VolumeError("missing", `the API server gave no token for service account "${account}"`);
+    if (token === undefined || expirationTimestamp === undefined)
+      throw new VolumeError(
+        "missing",
+        `the API server gave no token for service account "${account}"`,
+      );
     const expiresAtMs = parseTime(expirationTimestamp);
     // Older than 80 % of its life is the kubelet's mark; the request's own length counts, because the server may stretch the expiry.
     const lifeMs = Math.min(expiresAtMs - askedMs, body.spec.expirationSeconds * 1_000);

@@ -20,7 +20,10 @@ export interface SubPathRequest {
  * Binds one path inside a volume on `target`. The path is walked part by part with O_NOFOLLOW through open descriptors, so that a link that
  * a container planted in the volume cannot lead out of it. An old bind is replaced, because the file behind it may be gone since.
  */
-export async function bindSubPath({ volumePath, subPath, target, mode }: SubPathRequest, mounter: Mounter): Promise<string> {
+export async function bindSubPath(
+  { volumePath, subPath, target, mode }: SubPathRequest,
+  mounter: Mounter,
+): Promise<string> {
   const parts = splitSubPath(subPath);
   const handle = await openBelow(volumePath, parts, mode);
   try {
@@ -37,14 +40,20 @@ export async function bindSubPath({ volumePath, subPath, target, mode }: SubPath
 
 export function splitSubPath(subPath: string): readonly string[] {
   const parts = subPath.split("/").filter((part) => part !== "" && part !== ".");
-  if (subPath.startsWith("/")) throw new VolumeError("invalid", `subPath ${JSON.stringify(subPath)} must be a relative path`);
-  if (parts.includes("..")) throw new VolumeError("invalid", `subPath ${JSON.stringify(subPath)} must not contain ".."`);
+  if (subPath.startsWith("/"))
+    throw new VolumeError("invalid", `subPath ${JSON.stringify(subPath)} must be a relative path`);
+  if (parts.includes(".."))
+    throw new VolumeError("invalid", `subPath ${JSON.stringify(subPath)} must not contain ".."`);
   return parts;
 }
 
 const pathOnly = 0o10000000; // O_PATH, which node:fs does not name.
 
-async function openBelow(volumePath: string, parts: readonly string[], mode: number): Promise<FileHandle> {
+async function openBelow(
+  volumePath: string,
+  parts: readonly string[],
+  mode: number,
+): Promise<FileHandle> {
   const root = await realpath(volumePath);
   let handle = await open(root, pathOnly | constants.O_DIRECTORY);
   try {
@@ -72,13 +81,22 @@ async function resolveInside(root: string, parts: readonly string[]): Promise<re
       throw error;
     }
     const inside = relative(root, real);
-    if (inside === ".." || inside.startsWith("../")) throw new VolumeError("invalid", `subPath ${JSON.stringify(parts.join("/"))} leads out of its volume`);
+    if (inside === ".." || inside.startsWith("../"))
+      throw new VolumeError(
+        "invalid",
+        `subPath ${JSON.stringify(parts.join("/"))} leads out of its volume`,
+      );
     return [...inside.split("/").filter((part) => part !== ""), ...parts.slice(length)];
   }
   return parts;
 }
 
-async function openPart(parent: FileHandle, part: string, mode: number, last: boolean): Promise<FileHandle> {
+async function openPart(
+  parent: FileHandle,
+  part: string,
+  mode: number,
+  last: boolean,
+): Promise<FileHandle> {
   const path = join("/proc/self/fd", String(parent.fd), part);
   try {
     return await expectNoLink(await open(path, pathOnly | constants.O_NOFOLLOW), part, last);
@@ -92,7 +110,11 @@ async function openPart(parent: FileHandle, part: string, mode: number, last: bo
 /** With O_PATH a link itself is opened instead of refused, so it is refused here: it was swapped in after the path had been resolved. */
 async function expectNoLink(handle: FileHandle, part: string, last: boolean): Promise<FileHandle> {
   const stats = await handle.stat();
-  const problem = stats.isSymbolicLink() ? "a symbolic link" : !last && !stats.isDirectory() ? "not a directory" : undefined;
+  const problem = stats.isSymbolicLink()
+    ? "a symbolic link"
+    : !last && !stats.isDirectory()
+      ? "not a directory"
+      : undefined;
   if (problem === undefined) return handle;
   await handle.close();
   throw new VolumeError("invalid", `subPath part ${JSON.stringify(part)} is ${problem}`);

@@ -44,7 +44,10 @@ export class VolumeSetupError extends Error {
   readonly volume: string;
 
   constructor(volume: string, cause: unknown) {
-    super(`MountVolume.SetUp failed for volume "${volume}" : ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    super(
+      `MountVolume.SetUp failed for volume "${volume}" : ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
     this.name = "VolumeSetupError";
     this.volume = volume;
   }
@@ -75,12 +78,20 @@ export function createVolumeManager(deps: VolumeManagerDeps): VolumeManager {
     const dueMs = tokens.refreshAtMs(uid);
     if (dueMs === undefined) return;
     const delayMs = dueMs > clock.now() ? dueMs - clock.now() : refreshRetryMs;
-    timers.set(uid, clock.setTimer(delayMs, () => deps.onRefreshDue(uid)));
+    timers.set(
+      uid,
+      clock.setTimer(delayMs, () => deps.onRefreshDue(uid)),
+    );
   };
 
-  const folderOf = (pod: Pod, plugin: string, volume: VolumeSpec): string => volumeFolder(kubeletRoot, podUid(pod), plugin, volume.name);
+  const folderOf = (pod: Pod, plugin: string, volume: VolumeSpec): string =>
+    volumeFolder(kubeletRoot, podUid(pod), plugin, volume.name);
 
-  const writePayload = async (pod: Pod, volume: VolumeSpec, facts: PodFacts): Promise<ReadyVolume | undefined> => {
+  const writePayload = async (
+    pod: Pod,
+    volume: VolumeSpec,
+    facts: PodFacts,
+  ): Promise<ReadyVolume | undefined> => {
     const namespace = pod.metadata.namespace ?? "";
     const payload = await volumePayload(pod, volume, {
       configMap: (name) => references.configMap(namespace, name),
@@ -92,7 +103,10 @@ export function createVolumeManager(deps: VolumeManagerDeps): VolumeManager {
     const hostPath = folderOf(pod, atomicPlugin(volume), volume);
     await makeFolder(hostPath, 0o777);
     if (volume.secret !== undefined || volume.projected !== undefined) {
-      await mounter.mountTmpfs(hostPath, { sizeBytes: secretTmpfsBytes * Math.ceil(1 + payloadBytes(payload) / secretTmpfsBytes), noSwap: true });
+      await mounter.mountTmpfs(hostPath, {
+        sizeBytes: secretTmpfsBytes * Math.ceil(1 + payloadBytes(payload) / secretTmpfsBytes),
+        noSwap: true,
+      });
       await chmod(hostPath, 0o777);
     }
     const fsGroup = podSpec(pod).securityContext?.fsGroup;
@@ -116,12 +130,27 @@ export function createVolumeManager(deps: VolumeManagerDeps): VolumeManager {
     const { medium = "", sizeLimit } = volume.emptyDir ?? {};
     const fresh = await makeFolder(hostPath, 0o777);
     if (medium === "Memory") {
-      const limits = [memoryBytes(sizeLimit), podLimits(pod)["memory"] ?? 0].filter((bytes) => bytes > 0);
-      await mounter.mountTmpfs(hostPath, { sizeBytes: limits.length === 0 ? undefined : Math.min(...limits), noSwap: true });
+      const limits = [memoryBytes(sizeLimit), podLimits(pod)["memory"] ?? 0].filter(
+        (bytes) => bytes > 0,
+      );
+      await mounter.mountTmpfs(hostPath, {
+        sizeBytes: limits.length === 0 ? undefined : Math.min(...limits),
+        noSwap: true,
+      });
       await chmod(hostPath, 0o777);
-    } else if (medium !== "") throw new VolumeError("unsupported", `emptyDir medium ${JSON.stringify(medium)} is not supported by this version`);
+    } else if (medium !== "")
+      throw new VolumeError(
+        "unsupported",
+        `emptyDir medium ${JSON.stringify(medium)} is not supported by this version`,
+      );
     const security = podSpec(pod).securityContext;
-    if (security?.fsGroup !== undefined && fresh) await applyFsGroup(hostPath, security.fsGroup, security.fsGroupChangePolicy === "OnRootMismatch" ? "OnRootMismatch" : "Always", false);
+    if (security?.fsGroup !== undefined && fresh)
+      await applyFsGroup(
+        hostPath,
+        security.fsGroup,
+        security.fsGroupChangePolicy === "OnRootMismatch" ? "OnRootMismatch" : "Always",
+        false,
+      );
     return { name: volume.name, hostPath, readOnly: false, atomic: false };
   };
 
@@ -145,7 +174,15 @@ export function createVolumeManager(deps: VolumeManagerDeps): VolumeManager {
           await writePayload(pod, volume, facts);
         } catch (error) {
           // The old contents serve on, as they do while an object that is named is deleted.
-          deps.log.warn({ err: error, namespace: pod.metadata.namespace, name: pod.metadata.name, volume: volume.name }, "refreshing a volume failed, its old contents stay");
+          deps.log.warn(
+            {
+              err: error,
+              namespace: pod.metadata.namespace,
+              name: pod.metadata.name,
+              volume: volume.name,
+            },
+            "refreshing a volume failed, its old contents stay",
+          );
         }
       }
       armRefresh(podUid(pod));
@@ -166,7 +203,8 @@ export function createVolumeManager(deps: VolumeManagerDeps): VolumeManager {
     async remove(uid) {
       const folder = podFolder(kubeletRoot, uid);
       const left = await mounter.mountsBelow(folder);
-      if (left.length > 0) throw new VolumeError("io", `${left[0]} is still mounted, so ${folder} is not removed`);
+      if (left.length > 0)
+        throw new VolumeError("io", `${left[0]} is still mounted, so ${folder} is not removed`);
       await rm(folder, { recursive: true, force: true });
     },
     stop() {
@@ -198,6 +236,7 @@ function payloadBytes(payload: ReadonlyMap<string, { readonly data: Uint8Array }
 function unsupportedText(volume: VolumeSpec): string {
   const kind = Object.keys(volume).find((key) => key !== "name") ?? "unknown";
   const claim = volume.persistentVolumeClaim?.claimName;
-  if (claim !== undefined) return `persistentvolumeclaim "${claim}": persistent volumes are not supported by this version of the node agent`;
+  if (claim !== undefined)
+    return `persistentvolumeclaim "${claim}": persistent volumes are not supported by this version of the node agent`;
   return `volumes of kind ${kind} are not supported by this version of the node agent`;
 }

@@ -10,11 +10,19 @@ export interface FakeApiserver {
 }
 
 const PATH = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)(?:\/(log|exec|attach|portforward))?$/;
-const PARAMETERS: Readonly<Record<string, string>> = { stdin: "input", stdout: "output", stderr: "error", tty: "tty" };
+const PARAMETERS: Readonly<Record<string, string>> = {
+  stdin: "input",
+  stdout: "output",
+  stderr: "error",
+  tty: "tty",
+};
 const VERSION = { major: "1", minor: "36", gitVersion: "v1.36.2" };
 
 /** As much of an API server as kubectl's streaming commands need: discovery, GET of a pod, and the kubelet's API behind the pod's subresources. */
-export async function startFakeApiserver(kubelet: HttpHandler, pods: () => readonly Pod[]): Promise<FakeApiserver> {
+export async function startFakeApiserver(
+  kubelet: HttpHandler,
+  pods: () => readonly Pod[],
+): Promise<FakeApiserver> {
   const server: Server = createServer((request, response) => answer(request, response));
   server.on("upgrade", (request, socket, head) => {
     request.url = kubeletUrl(request.url ?? "", pods());
@@ -34,15 +42,32 @@ export async function startFakeApiserver(kubelet: HttpHandler, pods: () => reado
   function answer(request: IncomingMessage, response: ServerResponse): void {
     const { pathname } = new URL(request.url ?? "", "http://x");
     const match = PATH.exec(pathname);
-    if (match?.[3] === "log" || match?.[3] === "exec" || match?.[3] === "attach" || match?.[3] === "portforward") {
+    if (
+      match?.[3] === "log" ||
+      match?.[3] === "exec" ||
+      match?.[3] === "attach" ||
+      match?.[3] === "portforward"
+    ) {
       request.url = kubeletUrl(request.url ?? "", pods());
       kubelet.handle(request, response);
       return;
     }
     const pod = pods().find((candidate) => candidate.metadata.name === match?.[2]);
-    const body = pod === undefined ? discovery(pathname) : { apiVersion: "v1", kind: "Pod", ...pod };
+    const body =
+      pod === undefined ? discovery(pathname) : { apiVersion: "v1", kind: "Pod", ...pod };
     response.writeHead(body === undefined ? 404 : 200, { "content-type": "application/json" });
-    response.end(JSON.stringify(body ?? { kind: "Status", apiVersion: "v1", status: "Failure", reason: "NotFound", message: `${pathname} not found`, code: 404 }));
+    response.end(
+      JSON.stringify(
+        body ?? {
+          kind: "Status",
+          apiVersion: "v1",
+          status: "Failure",
+          reason: "NotFound",
+          message: `${pathname} not found`,
+          code: 404,
+        },
+      ),
+    );
   }
 }
 
@@ -59,8 +84,21 @@ function discovery(path: string): object | undefined {
         kind: "APIResourceList",
         groupVersion: "v1",
         resources: [
-          { name: "pods", singularName: "pod", namespaced: true, kind: "Pod", verbs: ["get", "list"], shortNames: ["po"] },
-          ...["pods/log", "pods/exec", "pods/attach", "pods/portforward"].map((name) => ({ name, singularName: "", namespaced: true, kind: "Pod", verbs: ["get", "create"] })),
+          {
+            name: "pods",
+            singularName: "pod",
+            namespaced: true,
+            kind: "Pod",
+            verbs: ["get", "list"],
+            shortNames: ["po"],
+          },
+          ...["pods/log", "pods/exec", "pods/attach", "pods/portforward"].map((name) => ({
+            name,
+            singularName: "",
+            namespaced: true,
+            kind: "Pod",
+            verbs: ["get", "create"],
+          })),
         ],
       };
     default:
@@ -72,13 +110,23 @@ function discovery(path: string): object | undefined {
 function kubeletUrl(url: string, pods: readonly Pod[]): string {
   const { pathname, searchParams } = new URL(url, "http://x");
   const [, namespace = "", name = "", subresource = ""] = PATH.exec(pathname) ?? [];
-  const container = searchParams.get("container") ?? pods.find((pod) => pod.metadata.name === name)?.spec.containers[0]?.name ?? "";
+  const container =
+    searchParams.get("container") ??
+    pods.find((pod) => pod.metadata.name === name)?.spec.containers[0]?.name ??
+    "";
   const translated = new URLSearchParams();
   for (const [key, value] of searchParams) {
     if (key === "container") continue;
-    translated.append(PARAMETERS[key] ?? key, PARAMETERS[key] === undefined ? value : value === "true" ? "1" : "0");
+    translated.append(
+      PARAMETERS[key] ?? key,
+      PARAMETERS[key] === undefined ? value : value === "true" ? "1" : "0",
+    );
   }
-  const folder = { log: "containerLogs", exec: "exec", attach: "attach", portforward: "portForward" }[subresource] ?? "";
-  const target = subresource === "portforward" ? `${namespace}/${name}` : `${namespace}/${name}/${container}`;
+  const folder =
+    { log: "containerLogs", exec: "exec", attach: "attach", portforward: "portForward" }[
+      subresource
+    ] ?? "";
+  const target =
+    subresource === "portforward" ? `${namespace}/${name}` : `${namespace}/${name}/${container}`;
   return `/${folder}/${target}?${translated.toString()}`;
 }

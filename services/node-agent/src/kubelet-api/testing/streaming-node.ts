@@ -13,16 +13,36 @@ export interface StreamingNode {
   readonly runtime: ContainerRuntime;
   readonly logFolder: string;
   /** Starts a pod with one container, `main`, in the host's network. */
-  runPod(name: string, script: string, change?: Partial<ContainerConfig>): Promise<{ readonly sandboxId: string; readonly containerId: string; restart(script: string): Promise<string> }>;
+  runPod(
+    name: string,
+    script: string,
+    change?: Partial<ContainerConfig>,
+  ): Promise<{
+    readonly sandboxId: string;
+    readonly containerId: string;
+    restart(script: string): Promise<string>;
+  }>;
   stop(): Promise<void>;
 }
 
 /** The kubelet API over a runtime, behind a fake API server: everything between kubectl and a container. */
-export async function startStreamingNode(runtime: ContainerRuntime, image: string): Promise<StreamingNode> {
+export async function startStreamingNode(
+  runtime: ContainerRuntime,
+  image: string,
+): Promise<StreamingNode> {
   const pods: Pod[] = [];
   const folder = await mkdtemp(join(tmpdir(), "wherry-streaming-"));
-  const directory = { list: () => pods, find: (namespace: string, name: string) => pods.find((pod) => pod.metadata.namespace === namespace && pod.metadata.name === name) };
-  const kubelet = createKubeletApi({ nodeName: "node", runtime, pods: directory, log: silentLogger });
+  const directory = {
+    list: () => pods,
+    find: (namespace: string, name: string) =>
+      pods.find((pod) => pod.metadata.namespace === namespace && pod.metadata.name === name),
+  };
+  const kubelet = createKubeletApi({
+    nodeName: "node",
+    runtime,
+    pods: directory,
+    log: silentLogger,
+  });
   const apiserver = await startFakeApiserver(kubelet, () => pods);
   await runtime.imageStatus(image);
   return {
@@ -31,20 +51,32 @@ export async function startStreamingNode(runtime: ContainerRuntime, image: strin
     logFolder: folder,
     async runPod(name, script, change = {}) {
       const uid = `uid-${name}`;
-      const labels = { [runtimeLabel.podName]: name, [runtimeLabel.podNamespace]: "default", [runtimeLabel.podUid]: uid };
+      const labels = {
+        [runtimeLabel.podName]: name,
+        [runtimeLabel.podNamespace]: "default",
+        [runtimeLabel.podUid]: uid,
+      };
       const sandbox = sandboxConfig(name, uid, labels, join(folder, name));
       const sandboxId = await runtime.runPodSandbox(sandbox);
       const start = async (command: string, attempt: number): Promise<string> => {
-        const id = await runtime.createContainer(sandboxId, { ...containerConfig(image, command, attempt, labels), ...change }, sandbox);
+        const id = await runtime.createContainer(
+          sandboxId,
+          { ...containerConfig(image, command, attempt, labels), ...change },
+          sandbox,
+        );
         await runtime.startContainer(id);
         return id;
       };
       const containerId = await start(script, 0);
       pods.push({
         metadata: { name, namespace: "default", uid },
-        spec: { containers: [{ name: "main", image, stdin: change.stdin ?? false, tty: change.tty ?? false }] },
+        spec: {
+          containers: [
+            { name: "main", image, stdin: change.stdin ?? false, tty: change.tty ?? false },
+          ],
+        },
         status: { phase: "Running", containerStatuses: [] },
-      } as unknown as Pod);
+      });
       let attempt = 0;
       return { sandboxId, containerId, restart: (command) => start(command, ++attempt) };
     },
@@ -56,7 +88,12 @@ export async function startStreamingNode(runtime: ContainerRuntime, image: strin
   };
 }
 
-function sandboxConfig(name: string, uid: string, labels: Readonly<Record<string, string>>, logDirectory: string): PodSandboxConfig {
+function sandboxConfig(
+  name: string,
+  uid: string,
+  labels: Readonly<Record<string, string>>,
+  logDirectory: string,
+): PodSandboxConfig {
   return {
     metadata: { name, uid, namespace: "default", attempt: 0 },
     hostname: name,
@@ -67,12 +104,22 @@ function sandboxConfig(name: string, uid: string, labels: Readonly<Record<string
     linux: {
       cgroupParent: "",
       sysctls: {},
-      securityContext: { namespaceOptions: { network: "NODE", pid: "CONTAINER", ipc: "POD" }, privileged: false, supplementalGroups: [], readonlyRootfs: false },
+      securityContext: {
+        namespaceOptions: { network: "NODE", pid: "CONTAINER", ipc: "POD" },
+        privileged: false,
+        supplementalGroups: [],
+        readonlyRootfs: false,
+      },
     },
   };
 }
 
-function containerConfig(image: string, script: string, attempt: number, labels: Readonly<Record<string, string>>): ContainerConfig {
+function containerConfig(
+  image: string,
+  script: string,
+  attempt: number,
+  labels: Readonly<Record<string, string>>,
+): ContainerConfig {
   return {
     metadata: { name: "main", attempt },
     image,

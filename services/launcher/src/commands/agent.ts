@@ -1,0 +1,102 @@
+import { connect } from "node:net";
+import { join } from "node:path";
+import { createApiClient, createHttpTransport } from "@wherry/client";
+import { cidrContains, createCommandRunner, parseCidr, tryParseAddress } from "@wherry/net";
+import { detectNodeIp } from "@wherry/node-agent";
+import { readPair } from "@wherry/pki";
+import { createLogger, createMetrics, runServices, systemClock, UsageError, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
+import { createKubeletGate, createTunnelClient, joinCluster } from "@wherry/tunnel-proxy";
+import type { Command } from "../command.ts";
+import { tokenOf } from "../control-plane.ts";
+import { isSet, oneOf, textOf } from "../flag-values.ts";
+import { createNodeServices } from "../node-services.ts";
+import { nodeSettingsOf } from "../node-settings.ts";
+import { readRunningRecord, removeRunningRecord, writeRunningRecord } from "../running-record.ts";
+import { agentFlags } from "../server-flags.ts";
+import { VERSION } from "../version.ts";
+
+const STOP_TIMEOUT_MS = 20_000;
+const PASSWORD_FILE = "/etc/wherry/node/password";
+
+export const agentCommand: Command = {
+  name: "agent",
+  summary: "Join a cluster as a node",
+  usage: "wherry agent --server https://HOST:6443 --token TOKEN [flags]",
+  flags: agentFlags,
+  readsConfigFile: true,
+  run: runAgent,
+};
+
+async function runAgent(context: ProcessContext, { values }: ParsedFlags): Promise<void> {
+  const log = await createLogger({ level: isSet(values, "debug") ? "debug" : "info", format: oneOf(values, "log-format", ["text", "json"], "text") });
+  const serverUrl = textOf(values, "server");
+  if (serverUrl === undefined) throw new UsageError("--server is required: https://HOST:6443 of the cluster to join");
+  if (!context.isRoot) throw new Error("running containers needs root: start wherry agent as root");
+  const node = await nodeSettingsOf(values, context);
+  const already = await readRunningRecord(node.dataDir);
+  if (already !== undefined) throw new Error(`another wherry (process ${already.pid}) uses ${node.dataDir}; stop it, or choose another --data-dir`);
+  log.info(`Starting wherry agent ${VERSION}`);
+
+  const nodeIp = node.nodeIps[0] ?? (await detectNodeIp(createCommandRunner())).address;
+  const agentDir = join(node.dataDir, "agent");
+  const joined = await joinCluster({
+    serverUrl,
+    token: await tokenOf(textOf(values, "token"), textOf(values, "token-file"), "token-file"),
+    nodeName: node.nodeName,
+    nodeIps: [nodeIp],
+    agentDir,
+    passwordFile: PASSWORD_FILE,
+    clock: systemClock,
+    log,
+    signal: context.signal,
+  });
+  await writeRunningRecord(node.dataDir, context.pid);
+  const metrics = await createMetrics();
+  const common = { clock: systemClock, log, metrics };
+  const transport = createHttpTransport({
+    url: joined.serverUrl,
+    userAgent: `wherry-agent/${VERSION}`,
+    ca: { file: join(agentDir, "server-ca.crt") },
+    cert: { file: join(agentDir, "client-kubelet.crt") },
+    key: { file: join(agentDir, "client-kubelet.key") },
+  });
+  const services = createNodeServices({
+    ...common,
+    node,
+    nodeIp,
+    cluster: joined.settings,
+    isServer: false,
+    nodeCommand: context.selfCommand.slice(0, -1),
+    api: createApiClient(transport),
+    onNodeReady: () => log.info(`Node ${node.nodeName} is Ready, ${(context.uptimeMs() / 1000).toFixed(2)} s after the start`),
+  });
+  const pods = parseCidr(joined.settings.clusterCidr);
+  const tunnel = createTunnelClient({
+    serverUrl: joined.serverUrl,
+    credentials: async () => ({ caPem: joined.serverCaPem, ...((await readPair(join(agentDir, "client-kubelet"))) ?? joined.clientKubelet) }),
+    connect: createKubeletGate({
+      serving: joined.servingKubelet,
+      clientCaPem: joined.clientCaPem,
+      accept: (stream) => services.agent.accept(stream),
+      dial: async (host, port) => connect({ host, port }),
+      isLocalPod: (ip) => {
+        const address = tryParseAddress(ip);
+        return address !== undefined && cidrContains(pods, address);
+      },
+      log,
+    }),
+    clock: systemClock,
+    log,
+  });
+  try {
+    await runServices([...services.nodes, { service: tunnel }], {
+      signal: context.signal,
+      stopTimeoutMs: STOP_TIMEOUT_MS,
+      log,
+      onReady: () => log.info("wherry agent is up and running"),
+    });
+  } finally {
+    transport.close();
+    await removeRunningRecord(node.dataDir);
+  }
+}

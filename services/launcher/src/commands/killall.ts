@@ -1,0 +1,158 @@
+/**
+ * Removes what a server or agent left running: pods, containerd, the DNS process, mounts, cgroups, links and rules. It works from what the kernel shows and
+ * not from containerd's answers, so that it also cleans up after a containerd that is gone. State on disk stays.
+ */
+import { execFile } from "node:child_process";
+import { readdir, readFile, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { kill } from "node:process";
+import { promisify } from "node:util";
+import { createCommandRunner } from "@wherry/net";
+import { DEFAULT_STATE_DIR, networkPaths, removePodNetwork, terminateContainerd, terminateDns } from "@wherry/node-agent";
+import { systemClock, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
+import type { Command } from "../command.ts";
+import { dataFlags, nodeFlags } from "../common-flags.ts";
+import { textOf } from "../flag-values.ts";
+import { nodeSettingsOf } from "../node-settings.ts";
+import { readRunningRecord, removeRunningRecord, startTicksOf } from "../running-record.ts";
+
+const END_WAIT_MS = 15_000;
+const CHECK_MS = 50;
+const UNMOUNT_ROUNDS_MAX = 5;
+
+export const killallCommand: Command = {
+  name: "killall",
+  summary: "Stop wherry and remove its pods, mounts, links and rules",
+  usage: "wherry killall [flags]",
+  flags: [...dataFlags, ...nodeFlags.filter((flag) => flag.name === "kubelet-arg"), { name: "cluster-dns", kind: "string", defaultText: "10.43.0.10", help: "Address of the cluster's DNS." }],
+  run: runKillall,
+};
+
+async function runKillall(context: ProcessContext, { values }: ParsedFlags): Promise<void> {
+  if (!context.isRoot) throw new Error("removing pods, mounts and rules needs root: run wherry killall as root");
+  const node = await nodeSettingsOf(values, context);
+  const paths = networkPaths(node.dataDir);
+  const counts: Record<string, number> = {};
+
+  counts["servers"] = await endRecordedProcess(node.dataDir);
+  counts["pod processes"] = await endShims(DEFAULT_STATE_DIR);
+  await terminateContainerd(DEFAULT_STATE_DIR, systemClock);
+  await terminateDns(paths.dnsRunDir);
+  counts["mounts"] = await unmountBelow([DEFAULT_STATE_DIR, join(node.dataDir, "agent/containerd"), join(node.kubeletRoot, "pods")]);
+  const network = await removePodNetwork(createCommandRunner(), { cniConfDir: paths.cniConfDir, dnsAddresses: [textOf(values, "cluster-dns") ?? "10.43.0.10"] });
+  Object.assign(counts, network);
+  counts["cgroups"] = await removeCgroups(join("/sys/fs/cgroup"), join(node.cgroupRoot, "kubepods"));
+  context.stdout(`removed: ${Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(", ")}\n`);
+}
+
+/** SIGTERM first, SIGKILL at the end of the wait. */
+async function endRecordedProcess(dataDir: string): Promise<number> {
+  const record = await readRunningRecord(dataDir);
+  if (record === undefined) return 0;
+  signalTo(record.pid, "SIGTERM");
+  for (let waitedMs = 0; (await startTicksOf(record.pid)) === record.startTicks; waitedMs += CHECK_MS) {
+    if (waitedMs > END_WAIT_MS) signalTo(record.pid, "SIGKILL");
+    await wait(CHECK_MS);
+  }
+  await removeRunningRecord(dataDir);
+  return 1;
+}
+
+/** Every shim of our containerd (it carries our socket's path in its arguments), with all that runs below it. */
+async function endShims(stateDir: string): Promise<number> {
+  let ended = 0;
+  for (let waitedMs = 0; waitedMs < END_WAIT_MS; waitedMs += CHECK_MS) {
+    const processes = await listProcesses();
+    const shims = processes.filter((one) => /containerd-shim/.test(one.command[0] ?? "") && one.command.some((word) => word.startsWith(stateDir)));
+    if (shims.length === 0) return ended;
+    const doomed = withDescendants(shims.map((one) => one.pid), processes);
+    if (waitedMs === 0) ended = doomed.length;
+    for (const pid of doomed) signalTo(pid, "SIGKILL");
+    await wait(CHECK_MS);
+  }
+  throw new Error("some pods' processes do not end; see ps for containerd-shim");
+}
+
+interface ProcessEntry {
+  readonly pid: number;
+  readonly parent: number;
+  readonly command: readonly string[];
+}
+
+async function listProcesses(): Promise<ProcessEntry[]> {
+  const found: ProcessEntry[] = [];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const [stat, command] = await Promise.all([readFile(`/proc/${name}/stat`, "utf8"), readFile(`/proc/${name}/cmdline`, "utf8")]);
+      found.push({ pid: Number(name), parent: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]), command: command.split("\0") });
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return found;
+}
+
+/** Children first, so that nothing is adopted by a parent that is about to end. */
+function withDescendants(pids: readonly number[], processes: readonly ProcessEntry[]): number[] {
+  return pids.flatMap((pid) => [...withDescendants(processes.filter((one) => one.parent === pid).map((one) => one.pid), processes), pid]);
+}
+
+async function unmountBelow(folders: readonly string[]): Promise<number> {
+  let unmounted = 0;
+  for (let round = 0; round < UNMOUNT_ROUNDS_MAX; round += 1) {
+    const points = (await mountPoints()).filter((point) => folders.some((folder) => point === folder || point.startsWith(`${folder}/`)));
+    if (points.length === 0) return unmounted;
+    for (const point of points.reverse()) {
+      // A busy mount is detached and goes when its last user does.
+      await promisify(execFile)("umount", ["-l", point]).then(
+        () => (unmounted += 1),
+        () => {},
+      );
+    }
+  }
+  return unmounted;
+}
+
+/** In mount order; spaces are written as \040 there. */
+async function mountPoints(): Promise<string[]> {
+  const text = await readFile("/proc/self/mountinfo", "utf8");
+  return text
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((point) => point !== "")
+    .map((point) => point.replace(/\\(\d{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))));
+}
+
+/** In every hierarchy of cgroup v1, or the one of v2. */
+async function removeCgroups(mount: string, group: string): Promise<number> {
+  const hierarchies = await readdir(mount, { withFileTypes: true });
+  const roots = [mount, ...hierarchies.filter((entry) => entry.isDirectory()).map((entry) => join(mount, entry.name))];
+  let removed = 0;
+  for (const root of roots) removed += await removeTree(join(root, group));
+  return removed;
+}
+
+async function removeTree(folder: string): Promise<number> {
+  let removed = 0;
+  try {
+    for (const entry of await readdir(folder, { withFileTypes: true })) if (entry.isDirectory()) removed += await removeTree(join(folder, entry.name));
+    await rmdir(folder);
+    return removed + 1;
+  } catch {
+    // Not there, or a process that is still ending is in it.
+    return removed;
+  }
+}
+
+function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    kill(pid, signal);
+  } catch {
+    // Gone already.
+  }
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,135 @@
+import { chmod } from "node:fs/promises";
+import { join } from "node:path";
+import { createCommandRunner } from "@wherry/net";
+import { detectNodeIp } from "@wherry/node-agent";
+import { buildKubeconfig, writeFileAtomic } from "@wherry/pki";
+import { createLogger, createMetrics, runServices, systemClock, UsageError, type Logger, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
+import { ensureClusterFiles } from "../cluster-files.ts";
+import { clusterSettingsOf } from "../cluster-settings.ts";
+import type { Command } from "../command.ts";
+import { createControlPlane, tokenOf, type ControlPlane } from "../control-plane.ts";
+import { integerOf, isSet, listOf, oneOf, textOf } from "../flag-values.ts";
+import { identities } from "../identities.ts";
+import { createNodeServices } from "../node-services.ts";
+import { nodeSettingsOf, type NodeSettings } from "../node-settings.ts";
+import { readRunningRecord, removeRunningRecord, writeRunningRecord } from "../running-record.ts";
+import { serverFlags } from "../server-flags.ts";
+import { VERSION } from "../version.ts";
+
+const STOP_TIMEOUT_MS = 20_000;
+
+export const serverCommand: Command = {
+  name: "server",
+  summary: "Run the control plane and a node in one process",
+  usage: "wherry server [flags]",
+  flags: serverFlags,
+  readsConfigFile: true,
+  run: runServer,
+};
+
+async function runServer(context: ProcessContext, { values }: ParsedFlags): Promise<void> {
+  const log = await createLogger({ level: isSet(values, "debug") ? "debug" : "info", format: oneOf(values, "log-format", ["text", "json"], "text") });
+  const cluster = clusterSettingsOf(values);
+  const node = await nodeSettingsOf(values, context);
+  const withNode = !isSet(values, "disable-agent");
+  if (withNode && !context.isRoot) throw new Error("running containers needs root: start wherry as root, or run the control plane alone with --disable-agent");
+  const already = await readRunningRecord(node.dataDir);
+  if (already !== undefined) throw new Error(`another wherry (process ${already.pid}) uses ${node.dataDir}; stop it, or choose another --data-dir`);
+  log.info(`Starting wherry ${VERSION}`);
+
+  const port = integerOf(values, "https-listen-port") ?? 6443;
+  const host = textOf(values, "bind-address") ?? "0.0.0.0";
+  const nodeIp = await nodeIpOf(node, withNode);
+  const advertise = { address: textOf(values, "advertise-address") ?? node.nodeExternalIps[0] ?? nodeIp, port: integerOf(values, "advertise-port") ?? port };
+  const files = await ensureClusterFiles({
+    dataDir: node.dataDir,
+    clusterDomain: cluster.clusterDomain,
+    serverNames: [node.nodeName, ...listOf(values, "tls-san").filter((name) => !isAddress(name))],
+    serverIps: [...new Set([nodeIp, advertise.address, ...node.nodeExternalIps, ...listOf(values, "tls-san").filter(isAddress)])],
+    apiserverServiceIp: cluster.apiserverServiceIp,
+    token: await tokenOf(textOf(values, "token"), textOf(values, "token-file"), "token-file"),
+    agentToken: await tokenOf(textOf(values, "agent-token"), textOf(values, "agent-token-file"), "agent-token-file"),
+    nowMs: systemClock.now(),
+  });
+  await writeRunningRecord(node.dataDir, context.pid);
+  const metrics = await createMetrics();
+  const common = { clock: systemClock, log, metrics };
+  const plane = createControlPlane({
+    ...common,
+    files,
+    settings: cluster,
+    dataDir: node.dataDir,
+    datastoreEndpoint: textOf(values, "datastore-endpoint"),
+    listen: { host, port },
+    advertise,
+    nodeName: withNode ? node.nodeName : "",
+    withScheduler: !isSet(values, "disable-scheduler"),
+    withControllers: !isSet(values, "disable-controller-manager"),
+  });
+  const kubeconfigFile = await writeKubeconfig(values, context, node.dataDir, { server: `https://${loopbackOf(host)}:${port}`, caPem: files.serverCa.certPem, ...files.admin });
+  void announce(plane, context, log, { dataDir: node.dataDir, url: `https://${advertise.address}:${advertise.port}`, kubeconfigFile });
+
+  const nodes = [...plane.nodes];
+  if (withNode) {
+    const services = createNodeServices({
+      ...common,
+      node,
+      nodeIp,
+      cluster,
+      isServer: true,
+      nodeCommand: context.selfCommand.slice(0, -1),
+      api: plane.client(identities.node(node.nodeName)),
+      onNodeReady: () => log.info(`Node ${node.nodeName} is Ready, ${seconds(context)} s after the start`),
+    });
+    plane.tunnelProxy.addLocalNode(node.nodeName, (stream) => services.agent.accept(stream));
+    nodes.push(...services.nodes.map((one) => ({ ...one, after: [...(one.after ?? []), plane.apiserver] })));
+  }
+  try {
+    await runServices(nodes, { signal: context.signal, stopTimeoutMs: STOP_TIMEOUT_MS, log, onReady: () => log.info("wherry is up and running") });
+  } finally {
+    await removeRunningRecord(node.dataDir);
+  }
+}
+
+/** K3s' lines, which people and tools wait for. */
+async function announce(plane: ControlPlane, context: ProcessContext, log: Logger, where: { readonly dataDir: string; readonly url: string; readonly kubeconfigFile: string }): Promise<void> {
+  await plane.listening;
+  log.info(`Kube API server is now running, ${seconds(context)} s after the start`);
+  const tokenFile = join(where.dataDir, "server", "node-token");
+  log.info(`Node token is available at ${tokenFile}`);
+  log.info(`To join node to cluster: wherry agent -s ${where.url} -t \${NODE_TOKEN}`);
+  log.info(`Wrote kubeconfig ${where.kubeconfigFile}`);
+  log.info("Run: wherry kubectl");
+}
+
+function seconds(context: ProcessContext): string {
+  return (context.uptimeMs() / 1000).toFixed(2);
+}
+
+async function nodeIpOf(node: NodeSettings, withNode: boolean): Promise<string> {
+  if (node.nodeIps[0] !== undefined) return node.nodeIps[0];
+  try {
+    return (await detectNodeIp(createCommandRunner())).address;
+  } catch (error) {
+    // A control plane alone can do without an address of its own.
+    if (!withNode) return "127.0.0.1";
+    throw new Error(`this machine's address could not be found (${(error as Error).message}); give it with --node-ip`, { cause: error });
+  }
+}
+
+function isAddress(text: string): boolean {
+  return /^[\d.]+$/.test(text) || text.includes(":");
+}
+
+function loopbackOf(host: string): string {
+  return host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host;
+}
+
+async function writeKubeconfig(values: ParsedFlags["values"], context: ProcessContext, dataDir: string, parts: Parameters<typeof buildKubeconfig>[0]): Promise<string> {
+  const file = textOf(values, "write-kubeconfig") ?? (context.isRoot ? "/etc/wherry/wherry.yaml" : join(dataDir, "wherry.yaml"));
+  const mode = textOf(values, "write-kubeconfig-mode") ?? "600";
+  if (!/^0?[0-7]{3}$/.test(mode)) throw new UsageError(`--write-kubeconfig-mode must be an octal mode such as 600, not "${mode}"`);
+  await writeFileAtomic(file, buildKubeconfig(parts), Number.parseInt(mode, 8));
+  await chmod(file, Number.parseInt(mode, 8));
+  return file;
+}
