@@ -162,6 +162,7 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
         dialer: deps.dialer ?? unreachable,
         clock,
         random,
+        shutdown: watchesEnd.signal,
       });
       app = await appReady;
       if (config.listen !== undefined) listener = await openListener(config, app.handler);

@@ -4,11 +4,11 @@ import { parseEndpoint, parseListen } from "./endpoint.ts";
 
 describe("endpoints", () => {
   it("are read in all their forms", () => {
-    assert.deepEqual(parseEndpoint("http://127.0.0.1:2379"), { target: "127.0.0.1:2379", isTls: false });
-    assert.deepEqual(parseEndpoint("https://etcd.example"), { target: "etcd.example:2379", isTls: true });
-    assert.deepEqual(parseEndpoint("https://[::1]:2379"), { target: "[::1]:2379", isTls: true });
-    assert.deepEqual(parseEndpoint("unix:/run/kine.sock"), { target: "unix:/run/kine.sock", isTls: false });
-    assert.deepEqual(parseEndpoint("unix://kine.sock"), { target: "unix:kine.sock", isTls: false });
+    assert.deepEqual(parseEndpoint("http://127.0.0.1:2379"), { target: "127.0.0.1:2379", host: "127.0.0.1", isTls: false });
+    assert.deepEqual(parseEndpoint("https://etcd.example"), { target: "etcd.example:2379", host: "etcd.example", isTls: true });
+    assert.deepEqual(parseEndpoint("https://[::1]:2379"), { target: "[::1]:2379", host: "::1", isTls: true });
+    assert.deepEqual(parseEndpoint("unix:/run/kine.sock"), { target: "unix:/run/kine.sock", host: "", isTls: false });
+    assert.deepEqual(parseEndpoint("unix://kine.sock"), { target: "unix:kine.sock", host: "", isTls: false });
     assert.equal(parseListen("127.0.0.1:0"), "127.0.0.1:0");
     assert.equal(parseListen("unix:/run/a.sock"), "unix:/run/a.sock");
   });

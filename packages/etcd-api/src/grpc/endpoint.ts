@@ -8,18 +8,21 @@ export interface TlsMaterial {
 export interface Endpoint {
   /** As grpc-js names it. */
   readonly target: string;
+  /** Name or address without brackets; empty for a unix socket. */
+  readonly host: string;
   readonly isTls: boolean;
 }
 
 /** Reads `http://HOST:PORT`, `https://HOST:PORT` or `unix:PATH` (`unix://PATH` too, as kine writes it). */
 export function parseEndpoint(endpoint: string): Endpoint {
-  if (endpoint.startsWith("unix:")) return { target: unixTarget(endpoint), isTls: false };
+  if (endpoint.startsWith("unix:")) return { target: unixTarget(endpoint), host: "", isTls: false };
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
   if (url === undefined || !isHttp || (url.pathname !== "/" && url.pathname !== "") || url.search !== "") {
     throw new TypeError(`endpoint "${endpoint}" must be http://HOST:PORT, https://HOST:PORT or unix:PATH`);
   }
-  return { target: `${url.hostname}:${url.port === "" ? "2379" : url.port}`, isTls: url.protocol === "https:" };
+  const target = `${url.hostname}:${url.port === "" ? "2379" : url.port}`;
+  return { target, host: url.hostname.replace(/^\[|\]$/g, ""), isTls: url.protocol === "https:" };
 }
 
 /** Reads `HOST:PORT` or `unix:PATH`. */

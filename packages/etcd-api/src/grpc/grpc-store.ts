@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type { Client, Metadata } from "@grpc/grpc-js";
 import type { Logger } from "@wherry/service-kit";
 import { emptyRequest, statusResponse } from "../codec/cluster-messages.ts";
@@ -25,8 +27,9 @@ import {
 import { decodeMessage, encodeMessage, type MessageCodec } from "../codec/message-codec.ts";
 import { etcdErrors } from "../errors.ts";
 import type { CallOptions, EtcdStore, LeaseGrantResponse } from "../kv.ts";
-import { parseEndpoint, type TlsMaterial } from "./endpoint.ts";
+import { parseEndpoint, type Endpoint, type TlsMaterial } from "./endpoint.ts";
 import { etcdErrorOf } from "./grpc-error.ts";
+import { loadGrpc, type Grpc } from "./grpc-library.ts";
 import { WatchMultiplexer } from "./grpc-watch.ts";
 import { identity, method } from "./methods.ts";
 
@@ -69,12 +72,10 @@ export function createGrpcStore(options: GrpcStoreOptions): GrpcStore {
   let isClosed = false;
 
   async function connect(): Promise<Connection> {
-    const grpc = await import("@grpc/grpc-js");
-    const { ca, cert, key } = options.tls ?? {};
-    const credentials = endpoint.isTls
-      ? grpc.credentials.createSsl(pem(ca), pem(key), pem(cert))
-      : grpc.credentials.createInsecure();
-    const client = new grpc.Client(endpoint.target, credentials, channelOptions);
+    const grpc = await loadGrpc();
+    const client = endpoint.isTls
+      ? createTlsClient(grpc, endpoint, options.tls ?? {})
+      : new grpc.Client(endpoint.target, grpc.credentials.createInsecure(), channelOptions);
     const withLeader = new grpc.Metadata();
     withLeader.set("hasleader", "true");
     return { client, metadata: new grpc.Metadata(), withLeader };
@@ -186,6 +187,20 @@ interface Connection {
   readonly client: Client;
   readonly metadata: Metadata;
   readonly withLeader: Metadata;
+}
+
+/**
+ * grpc-js gives an IP address as TLS server name, which TLS forbids and Node refuses. For an address another name is sent in its place,
+ * and the certificate is checked against the address itself.
+ */
+const NAME_FOR_ADDRESSES = "localhost";
+
+function createTlsClient(grpc: Grpc, { target, host }: Endpoint, { ca, cert, key }: TlsMaterial): Client {
+  const isAddress = isIP(host) !== 0;
+  const verify = isAddress ? { checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(host, peer) } : {};
+  const credentials = grpc.credentials.createSsl(pem(ca), pem(key), pem(cert), verify);
+  const options = isAddress ? { ...channelOptions, "grpc.ssl_target_name_override": NAME_FOR_ADDRESSES } : channelOptions;
+  return new grpc.Client(target, credentials, options);
 }
 
 function pem(text: Buffer | string | undefined): Buffer | null {

@@ -30,6 +30,7 @@ import { EtcdError, etcdErrors } from "../errors.ts";
 import type { EtcdStore, RangeResponse, ResponseHeader } from "../kv.ts";
 import { parseListen, unixPath, type TlsMaterial } from "./endpoint.ts";
 import { statusOf } from "./grpc-error.ts";
+import { loadGrpc, type Grpc } from "./grpc-library.ts";
 import { GRPC_OVERHEAD_BYTES, identity, method, REQUEST_MAX_BYTES } from "./methods.ts";
 import { createWatchSession, encodedEvent } from "./watch-session.ts";
 
@@ -68,7 +69,7 @@ export async function serveStore(store: EtcdStore, options: ServeStoreOptions): 
   const target = parseListen(options.listen);
   const path = unixPath(target);
   if (path !== undefined) await removeStaleSocket(path);
-  const grpc = await import("@grpc/grpc-js");
+  const grpc = await loadGrpc();
   const server = new grpc.Server(serverOptions);
   const sessions = new Set<() => void>();
   server.addService(definitions(), implementation({ store, options, identity: identityOf(store), sessions, endpoint: () => endpoint }));
@@ -296,7 +297,7 @@ function definitions(): ServiceDefinition {
   );
 }
 
-function credentialsOf(grpc: typeof import("@grpc/grpc-js"), tls: TlsMaterial | undefined) {
+function credentialsOf(grpc: Grpc, tls: TlsMaterial | undefined) {
   if (tls === undefined) return grpc.ServerCredentials.createInsecure();
   if (tls.cert === undefined || tls.key === undefined) throw new TypeError("TLS needs a certificate and its key");
   const ca = tls.ca === undefined ? null : Buffer.from(tls.ca);

@@ -2,8 +2,10 @@ import { fieldForbidden, fieldInvalid, newInvalid, type StatusCause } from "@whe
 import type { NodeDialer } from "@wherry/net";
 import { resourceIds } from "../auth/resource-ids.ts";
 import type { ObjectStore } from "../object-store.ts";
+import { isTrue } from "../request-info.ts";
 import type { ConnectSubresource } from "../subresource-handler.ts";
 import { copyBody, dialBackend, failureOf, kubeletBackend, openRequest } from "./node-http.ts";
+import type { OpenConnections } from "./open-connections.ts";
 import { chooseContainer, kubeletPath, type RunningPod } from "./pod-location.ts";
 
 /** Query parameters that the kubelet knows too, by the same names. */
@@ -22,6 +24,7 @@ const parameters = [
 export function createPodLogHandler(
   store: Pick<ObjectStore, "get">,
   dialer: NodeDialer,
+  open: OpenConnections,
 ): ConnectSubresource {
   return {
     type: "connect",
@@ -50,6 +53,7 @@ export function createPodLogHandler(
         kubeletPath(["containerLogs", namespace, name, container], query),
       );
       const connection = await dialBackend(backend, signal);
+      if (isTrue(info.query.get("follow"))) open.add(connection);
       const { request, response } = openRequest(
         connection,
         "GET",

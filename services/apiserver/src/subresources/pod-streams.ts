@@ -3,7 +3,9 @@ import type { Authorizer } from "../chain.ts";
 import { authorizationAttributes, forbidden } from "../auth/authorization.ts";
 import { resourceIds } from "../auth/resource-ids.ts";
 import type { ObjectStore } from "../object-store.ts";
+import { isTrue } from "../request-info.ts";
 import type { ConnectRequest, ConnectSubresource } from "../subresource-handler.ts";
+import type { OpenConnections } from "./open-connections.ts";
 import { kubeletBackend } from "./node-http.ts";
 import { chooseContainer, kubeletPath, nodeOf, type RunningPod } from "./pod-location.ts";
 import { relayUpgrade } from "./upgrade-relay.ts";
@@ -12,6 +14,7 @@ export interface PodStreamDependencies {
   readonly store: Pick<ObjectStore, "get">;
   readonly dialer: NodeDialer;
   readonly authorizer: Authorizer;
+  readonly open: OpenConnections;
 }
 
 /** pods/<name>/exec, attach and portforward: the kubelet of the pod's node speaks with the caller, we only connect the two. */
@@ -47,7 +50,8 @@ function handlerOf(
         { signal: request.signal },
       );
       const path = pathOf(pod, request);
-      await relayUpgrade(request.exchange, kubeletBackend(dependencies.dialer, nodeOf(pod), path));
+      const backend = kubeletBackend(dependencies.dialer, nodeOf(pod), path);
+      await relayUpgrade(request.exchange, backend, dependencies.open);
     },
   };
 }
@@ -85,16 +89,5 @@ function portForwardPath(_pod: RunningPod, { info, namespace, name }: ConnectReq
   return kubeletPath(
     ["portForward", namespace, name],
     new URLSearchParams(ports.length === 0 ? {} : { port: ports.join(",") }),
-  );
-}
-
-function isTrue(value: string | null): boolean {
-  return (
-    value === "true" ||
-    value === "1" ||
-    value === "t" ||
-    value === "T" ||
-    value === "TRUE" ||
-    value === "True"
   );
 }

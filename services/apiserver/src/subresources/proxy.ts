@@ -11,6 +11,7 @@ import {
   openRequest,
   type Backend,
 } from "./node-http.ts";
+import type { OpenConnections } from "./open-connections.ts";
 import type { RunningPod } from "./pod-location.ts";
 import { relayUpgrade } from "./upgrade-relay.ts";
 
@@ -18,6 +19,7 @@ export interface ProxyDependencies {
   readonly store: Pick<ObjectStore, "get" | "list">;
   readonly dialer: NodeDialer;
   readonly random: () => number;
+  readonly open: OpenConnections;
 }
 
 interface Target {
@@ -52,7 +54,8 @@ export function createProxyHandlers(
     async connect(request) {
       if (redirectToRoot(request)) return;
       const backend = await backendOf(dependencies, request, parseTarget(request.name));
-      if (request.exchange.upgrade !== undefined) await relayUpgrade(request.exchange, backend);
+      if (request.exchange.upgrade !== undefined)
+        await relayUpgrade(request.exchange, backend, dependencies.open);
       else await relay(request, backend);
     },
   });

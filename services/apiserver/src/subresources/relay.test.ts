@@ -19,6 +19,7 @@ import type { Authorizer } from "../chain.ts";
 import type { Exchange } from "../exchange.ts";
 import { createHttpExchange, createUpgradeExchange } from "../http-exchange.ts";
 import { parseRequestInfo, pathBehindSubresource } from "../request-info.ts";
+import { createOpenConnections } from "./open-connections.ts";
 import { createPodLogHandler } from "./pod-log.ts";
 import { createPodStreamHandlers } from "./pod-streams.ts";
 import { createProxyHandlers } from "./proxy.ts";
@@ -68,7 +69,7 @@ async function setUp(context: TestContext, authorizer: Authorizer = allow) {
   });
   const nodePort = await listen(context, node);
   const dialed: string[] = [];
-  const open = async (): Promise<Duplex> => {
+  const dial = async (): Promise<Duplex> => {
     const socket = connect(nodePort, "127.0.0.1");
     await once(socket, "connect");
     return socket;
@@ -77,17 +78,19 @@ async function setUp(context: TestContext, authorizer: Authorizer = allow) {
     dialKubelet: (name) =>
       name === "gone"
         ? Promise.reject(new NodeUnreachableError(name, "no tunnel to node gone"))
-        : open(),
+        : dial(),
     dialFromNode: (name, host, port) => {
       dialed.push(`${name} ${host}:${port}`);
-      return open();
+      return dial();
     },
   };
   const store = createObjectStoreFake();
+  const shutdown = new AbortController();
+  const open = createOpenConnections(shutdown.signal);
   const handlers = [
-    createPodLogHandler(store, dialer),
-    ...createPodStreamHandlers({ store, dialer, authorizer }),
-    ...createProxyHandlers({ store, dialer, random: () => 0 }),
+    createPodLogHandler(store, dialer, open),
+    ...createPodStreamHandlers({ store, dialer, authorizer, open }),
+    ...createProxyHandlers({ store, dialer, random: () => 0, open }),
   ];
   const run = async (exchange: Exchange): Promise<void> => {
     const info = parseRequestInfo(exchange.method, exchange.url);
@@ -131,7 +134,7 @@ async function setUp(context: TestContext, authorizer: Authorizer = allow) {
     spec: { nodeName: "n1", containers: [{ name: "c", ports: [{ containerPort: 8080 }] }] },
     status: { podIP: "10.42.0.9" },
   } as KubeObject);
-  return { kubelet, store, port, dialed };
+  return { kubelet, store, port, dialed, shutdown, open };
 }
 
 async function ask(
@@ -340,6 +343,37 @@ test("the kubelet learns that the caller has gone", async (context) => {
   ]);
   socket.resetAndDestroy();
   await closed;
+});
+
+test("the server's shutdown ends streams and followed logs", async (context) => {
+  const { kubelet, port, shutdown, open } = await setUp(context);
+  kubelet.handle = (_request, response) => response.write("one\n");
+  kubelet.upgrade = (_request, socket) => {
+    socket.write(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
+    );
+    socket.resume();
+  };
+  const { socket } = await upgrade(port, "/api/v1/namespaces/n/pods/p/exec", ["Upgrade: SPDY/3.1"]);
+  const request = httpRequest({
+    port,
+    host: "127.0.0.1",
+    path: "/api/v1/namespaces/n/pods/p/log?follow=true",
+    agent: false,
+  });
+  request.on("error", () => {});
+  request.end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  await once(response, "data");
+  assert.equal(open.size, 2);
+  const closed = new Promise((resolve) => response.once("close", resolve));
+  const ended = Promise.all([once(socket, "close"), closed]);
+  socket.resume();
+  response.on("error", () => {});
+  response.resume();
+  shutdown.abort();
+  await ended;
+  assert.equal(open.size, 0);
 });
 
 test("a refused upgrade becomes a Status on the caller's connection", async (context) => {

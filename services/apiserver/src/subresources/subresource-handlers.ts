@@ -10,6 +10,7 @@ import { createBindingHandlers } from "./binding.ts";
 import { createCertificateApprovalHandler } from "./certificate-approval.ts";
 import { createEvictionHandler } from "./eviction.ts";
 import { createNamespaceFinalizeHandler } from "./namespace-finalize.ts";
+import { createOpenConnections } from "./open-connections.ts";
 import { createPodLogHandler } from "./pod-log.ts";
 import { createPodSpecPartHandlers } from "./pod-spec-parts.ts";
 import { createPodStreamHandlers } from "./pod-streams.ts";
@@ -30,6 +31,8 @@ export interface SubresourceDependencies {
   readonly dialer: NodeDialer;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Aborted when streams to nodes have to end. */
+  readonly shutdown?: AbortSignal;
 }
 
 /** Everything that is served below an object, and the reviews; `status` is served by the REST layer itself. */
@@ -48,6 +51,7 @@ export function createSubresourceHandlers(
     clock,
     random,
   } = dependencies;
+  const open = createOpenConnections(dependencies.shutdown);
   const token =
     issuer === undefined
       ? []
@@ -70,8 +74,8 @@ export function createSubresourceHandlers(
     createCertificateApprovalHandler(store, clock),
     ...token,
     ...createReviewHandlers({ authorization, tokens, apiAudiences, clock }),
-    createPodLogHandler(store, dialer),
-    ...createPodStreamHandlers({ store, dialer, authorizer: authorization }),
-    ...createProxyHandlers({ store, dialer, random }),
+    createPodLogHandler(store, dialer, open),
+    ...createPodStreamHandlers({ store, dialer, authorizer: authorization, open }),
+    ...createProxyHandlers({ store, dialer, random, open }),
   ];
 }

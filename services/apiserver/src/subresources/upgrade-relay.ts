@@ -2,15 +2,21 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { newBadRequest } from "@wherry/machinery";
 import type { Exchange } from "../exchange.ts";
+import type { OpenConnections } from "./open-connections.ts";
 import { dialBackend, failureOf, headersForBackend, type Backend } from "./node-http.ts";
 
 /**
  * Hands an HTTP/1.1 upgrade (WebSocket, SPDY) on and then moves bytes both ways without looking at them:
  * 1. the request goes to the backend with the caller's header lines, but for those that say who the caller is;
  * 2. a 101 is copied to the caller line by line; any other answer becomes an error, and the caller's socket is still untouched;
- * 3. bytes that either side sent early go first; each side is held back while the other is slow; the end of one ends the other.
+ * 3. bytes that either side sent early go first; each side is held back while the other is slow; the end of one ends the other;
+ * 4. the server's shutdown ends both.
  */
-export async function relayUpgrade(exchange: Exchange, backend: Backend): Promise<void> {
+export async function relayUpgrade(
+  exchange: Exchange,
+  backend: Backend,
+  open: OpenConnections,
+): Promise<void> {
   const { upgrade } = exchange;
   if (upgrade === undefined) throw newBadRequest("Upgrade request required");
   const connection = await dialBackend(backend, exchange.signal);
@@ -19,6 +25,7 @@ export async function relayUpgrade(exchange: Exchange, backend: Backend): Promis
   if (head.length > 0) upgrade.socket.write(head);
   if (upgrade.head.length > 0) socket.write(upgrade.head);
   joinStreams(upgrade.socket, socket);
+  open.add(socket);
 }
 
 interface Upgraded {
