@@ -22,7 +22,7 @@ export interface Breach {
   readonly rule: string;
 }
 
-const MAY_TOUCH_PROCESS = /(^|\/)(main|.*-main|.*-worker|worker)\.ts$|^packages\/service-kit\/src\/process\.ts$|^packages\/testkit\/|^e2e\/|\.test\.ts$|\/testing\/|\/testing\.ts$/;
+const MAY_TOUCH_PROCESS = /(^|\/)(main|.*-main|.*-worker|worker)\.ts$|^packages\/service-kit\/src\/process\.ts$|^packages\/testkit\/|^services\/[^/]+\/tools\/|^e2e\/|\.test\.ts$|\/testing\/|\/testing\.ts$/;
 const IMPORT = /(?:from|import)\s*\(?\s*"(@wherry\/[^"]+)"/g;
 const ENTRY = /^@wherry\/[a-z0-9-]+(\/testing)?$/;
 

@@ -6,8 +6,8 @@ import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
-import { TEST_PACKAGES } from "./debian-packages.ts";
-import { installPackages } from "./install-packages.ts";
+import { TEST_PACKAGES } from "../src/debian-packages.ts";
+import { installPackages } from "../src/install-packages.ts";
 import type { TestSummary } from "./summary-reporter.ts";
 
 const { values, positionals } = parseArgs({ options: { size: { type: "string", default: process.env["WHERRY_TEST_SIZE"] ?? "small" } }, allowPositionals: true });

@@ -5,8 +5,8 @@
 import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { installedVersions, TEST_PACKAGES } from "./debian-packages.ts";
-import { installPackages } from "./install-packages.ts";
+import { installedVersions, TEST_PACKAGES } from "../src/debian-packages.ts";
+import { installPackages } from "../src/install-packages.ts";
 import type { TestSummary } from "./summary-reporter.ts";
 
 const size = process.env["WHERRY_TEST_SIZE"] ?? "small";

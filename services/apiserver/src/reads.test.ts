@@ -3,7 +3,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { createManualClock } from "@wherry/service-kit/testing";
-import { ask, configMap, startFixture, type Answer, type Fixture } from "./apiserver-fixture.ts";
+import { ask, configMap, startFixture, type Answer, type Fixture } from "./testing/apiserver-fixture.ts";
 
 const maps = "/api/v1/namespaces/reads/configmaps";
 

@@ -1,7 +1,7 @@
 import { createHttpTransport } from "@wherry/client";
 import { runTransportContract } from "@wherry/client/testing";
 import { createAuthority, issueCertificate } from "@wherry/pki";
-import { adminToken, startFixture } from "./apiserver-fixture.ts";
+import { adminToken, startFixture } from "./testing/apiserver-fixture.ts";
 
 runTransportContract("API server in process", async () => {
   const fixture = await startFixture();

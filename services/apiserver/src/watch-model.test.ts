@@ -5,7 +5,7 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
-import { ask, configMap, startFixture, type Fixture } from "./apiserver-fixture.ts";
+import { ask, configMap, startFixture, type Fixture } from "./testing/apiserver-fixture.ts";
 
 const namespaces = ["red", "blue"];
 const teams = ["a", "b", "c"];

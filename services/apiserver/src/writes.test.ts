@@ -1,7 +1,7 @@
 /** CREATE, UPDATE, PATCH and DELETE through the whole chain; expected values follow upstream's behaviour. */
 import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { ask, configMap, startFixture, type Fixture } from "./apiserver-fixture.ts";
+import { ask, configMap, startFixture, type Fixture } from "./testing/apiserver-fixture.ts";
 
 const base = "/api/v1/namespaces/writes";
 const maps = `${base}/configmaps`;

@@ -6,12 +6,10 @@ export { nodeAgentFlags, nodeAgentRunOf, runNodeAgent } from "./run-node-agent.t
 export type { NodeAgentRun, RunNodeAgentOptions } from "./run-node-agent.ts";
 export { ContainerdError } from "./containerd/containerd-error.ts";
 export type { ContainerdErrorCode } from "./containerd/containerd-error.ts";
-export { DEFAULT_STATE_DIR, createContainerdService } from "./containerd/containerd-service.ts";
-export type {
-  ContainerdConfig,
-  ContainerdDeps,
-  ContainerdService,
-} from "./containerd/containerd-service.ts";
+export { createContainerdService } from "./containerd/containerd-service.ts";
+export type { ContainerdDeps, ContainerdService } from "./containerd/containerd-service.ts";
+export { DEFAULT_STATE_DIR } from "./containerd/containerd-settings.ts";
+export type { ContainerdConfig } from "./containerd/containerd-settings.ts";
 export { terminateContainerd } from "./containerd/terminate.ts";
 export { createKubeletApi } from "./kubelet-api/kubelet-api.ts";
 export type { KubeletApiDeps } from "./kubelet-api/kubelet-api.ts";

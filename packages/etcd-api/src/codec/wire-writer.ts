@@ -75,7 +75,7 @@ export class WireWriter {
   }
 
   list<T>(field: number, values: readonly T[], write: (writer: WireWriter, value: T) => void): void {
-    for (let index = values.length - 1; index >= 0; index -= 1) this.message(field, values[index] as T, write);
+    for (let index = values.length - 1; index >= 0; index -= 1) this.message(field, values[index], write);
   }
 
   /** Repeated enums and integers in one field. */

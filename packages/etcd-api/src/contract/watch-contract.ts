@@ -113,7 +113,8 @@ export function describeWatchContract(subject: Subject): void {
       const replay = watchAll(s, { startRevision: first });
       for (const watch of [live, replay]) {
         const events = await watch.events(501);
-        assert.deepEqual(events.map((event) => event.kv.modRevision), [...events.map((event) => event.kv.modRevision)].sort((a, b) => a - b));
+        const revisions = events.map((event) => event.kv.modRevision);
+        assert.deepEqual(revisions, revisions.toSorted((a, b) => a - b));
         const owner = new Map<number, number>();
         for (const [index, message] of watch.messages.entries()) {
           for (const event of message.kind === "events" ? message.events : []) {

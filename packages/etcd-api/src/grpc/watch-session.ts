@@ -86,7 +86,7 @@ export function createWatchSession(deps: WatchSessionDeps): WatchSession {
   async function cancel(watchId: number): Promise<void> {
     const watch = watches.get(watchId);
     if (watch === undefined) return;
-    forget(watch);
+    await forget(watch);
     const header = deps.headerAt(await deps.currentRevision());
     await deps.send({ ...plainWatchResponse, header, watchId, canceled: true });
   }

@@ -154,7 +154,7 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
   /** Holds an answer back until what it is built on is durable and what it needs is in memory. */
   async function release<Response>(draft: Draft<Response>, evaluation: Evaluation, options: CallOptions | undefined): Promise<Response> {
     // The reading starts at once: what is read now is safe from a compaction in the same batch.
-    const filling = cache.fill(evaluation.captured);
+    const filling = cache.complete(evaluation.captured);
     const durable = commit.settled();
     if (durable !== undefined) await unlessAborted(durable, options?.signal);
     if (filling !== undefined) await unlessAborted(filling, options?.signal);
@@ -173,7 +173,7 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
       const outcome = attemptTo(evaluate, evaluation, pin(read));
       if (!(outcome instanceof ValuesMissing)) return release(outcome, evaluation, options);
       if (attempt === VALUE_RETRIES) throw etcdErrors.tooManyRequests(outcome);
-      await cache.fill([outcome.captured]);
+      await cache.complete([outcome.captured]);
       assertOpen(options);
       read.push(outcome);
     }
@@ -227,7 +227,7 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     const reading = (async () => {
       const versions = await scanInSlices(keyRange, revision, longestScan(request));
       const draft = draftRange(evaluation, request, { header, versions, count });
-      await cache.fill(evaluation.captured);
+      await cache.complete(evaluation.captured);
       return draft;
     })();
     cache.guard(reading);

@@ -8,7 +8,7 @@ const READ_CHUNK = 256;
 /** Overhead of a cached value beside its bytes, for the bound. */
 const ENTRY_BYTES = 320;
 
-/** Versions and their values, as they were when captured; values that were not cached are there after `fill`. */
+/** Versions and their values, as they were when captured; values that were not cached are there after `complete`. */
 export interface Captured {
   readonly versions: readonly KeyVersion[];
   readonly kvs: (KeyValue | undefined)[];
@@ -55,7 +55,7 @@ export class ValueCache {
   }
 
   /** Fills in what is missing; undefined when nothing is. */
-  fill(lists: readonly Captured[]): Promise<void> | undefined {
+  complete(lists: readonly Captured[]): Promise<void> | undefined {
     const wanting = lists.filter((list) => list.missing > 0);
     if (wanting.length === 0) return undefined;
     const filling = this.#fill(wanting);

@@ -176,7 +176,7 @@ export class PublishedEvent {
 
   #fill(needed: Needed | undefined): Promise<void> | undefined {
     if (needed === undefined || needed.captured.missing === 0) return undefined;
-    needed.filling ??= this.#cache.fill([needed.captured]);
+    needed.filling ??= this.#cache.complete([needed.captured]);
     return needed.filling;
   }
 

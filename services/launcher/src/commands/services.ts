@@ -1,5 +1,5 @@
 /** One command per service: the same code that the bundle composes, alone in a process. */
-import { apiserverFlags, runApiserver } from "@wherry/apiserver";
+import { apiserverFlags, apiserverRunOf, runApiserver } from "@wherry/apiserver";
 import { controllerManagerFlags, controllerManagerRunOf, runControllerManager } from "@wherry/controller-manager";
 import { datastoreConfigOf, datastoreFlags, runDatastore } from "@wherry/datastore";
 import { nodeAgentFlags, nodeAgentRunOf, runNodeAgent } from "@wherry/node-agent";
@@ -29,7 +29,7 @@ function serviceCommand(name: string, summary: string, flags: readonly FlagDefin
 
 export const serviceCommands: readonly Command[] = [
   serviceCommand("datastore", "The etcd v3 API over SQLite", datastoreFlags, (values, options) => runDatastore(datastoreConfigOf(values), options)),
-  serviceCommand("apiserver", "The Kubernetes API over an etcd or a wherry datastore", apiserverFlags, (values, options) => runApiserver(values, options)),
+  serviceCommand("apiserver", "The Kubernetes API over an etcd or a wherry datastore", apiserverFlags, async (values, options) => await runApiserver(await apiserverRunOf(values), options)),
   serviceCommand("scheduler", "Assigns pods to nodes", schedulerFlags, (values, options) => runScheduler(schedulerRunOf(values), options)),
   serviceCommand("controller-manager", "The control loops", controllerManagerFlags, (values, options) => runControllerManager(controllerManagerRunOf(values), options)),
   serviceCommand("tunnel-proxy", "Supervisor endpoints and tunnels in front of an API server", tunnelProxyFlags, (values, options) => runTunnelProxy(values, options)),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { kill } from "node:process";
@@ -9,11 +9,8 @@ import { containerdUnavailable } from "@wherry/cri-api/testing";
 import { silentLogger, systemClock } from "@wherry/service-kit";
 import { containerdConfig, type ContainerdSettings } from "./config-toml.ts";
 import { ContainerdError } from "./containerd-error.ts";
-import {
-  createContainerdService,
-  type ContainerdConfig,
-  type ContainerdService,
-} from "./containerd-service.ts";
+import { createContainerdService, type ContainerdService } from "./containerd-service.ts";
+import type { ContainerdConfig } from "./containerd-settings.ts";
 import { hasCapability, isSharedMount } from "./host-facts.ts";
 import { readProcessRecord } from "./process-record.ts";
 import { findPrograms, parseVersion } from "./programs.ts";
@@ -97,30 +94,33 @@ describe(
   { skip: skip ?? false },
   () => {
     test("outlives its service and is adopted by the next one", async (context) => {
-      const config = await configIn(context);
-      const first = await startService(context, config);
+      const host = await createHost(context);
+      const { config } = host;
+      const first = await host.start();
       const before = await readProcessRecord(recordFile(config.stateDir));
       assert.ok(await answers(first.socket));
       await first.stop(AbortSignal.timeout(1000));
       await first.done;
       assert.ok(await answers(first.socket));
-      await startService(context, config);
+      await host.start();
       assert.deepEqual(await readProcessRecord(recordFile(config.stateDir)), before);
       assert.ok((await stat(join(config.dataDir, "agent/containerd/containerd.log"))).size > 0);
     });
 
     test("is replaced when its configuration has changed", async (context) => {
-      const config = await configIn(context);
-      const first = await startService(context, config);
+      const host = await createHost(context);
+      const { config } = host;
+      const first = await host.start();
       const before = await readProcessRecord(recordFile(config.stateDir));
       await first.stop(AbortSignal.timeout(1000));
-      await startService(context, { ...config, snapshotter: "native" });
+      await host.start({ snapshotter: "native" });
       assert.notEqual((await readProcessRecord(recordFile(config.stateDir)))?.pid, before?.pid);
     });
 
     test("is started again when it dies", async (context) => {
-      const config = await configIn(context);
-      const service = await startService(context, config);
+      const host = await createHost(context);
+      const { config } = host;
+      const service = await host.start();
       const before = await readProcessRecord(recordFile(config.stateDir));
       kill(before?.pid ?? 0, "SIGKILL");
       for (;;) {
@@ -133,8 +133,9 @@ describe(
     });
 
     test("is not started where another server holds the socket", async (context) => {
-      const config = await configIn(context);
-      const service = await startService(context, config);
+      const host = await createHost(context);
+      const { config } = host;
+      const service = await host.start();
       await service.stop(AbortSignal.timeout(1000));
       const record = await readFile(recordFile(config.stateDir));
       await rm(recordFile(config.stateDir));
@@ -143,26 +144,26 @@ describe(
         other.start(AbortSignal.timeout(10_000)),
         (error: unknown) => error instanceof ContainerdError && error.code === "socketInUse",
       );
-      const { writeFile } = await import("node:fs/promises");
       await writeFile(recordFile(config.stateDir), record);
     });
 
     test("tells why it does not start", async (context) => {
-      const config = await configIn(context);
+      const host = await createHost(context);
+      const { config } = host;
       const service = createContainerdService(
         { ...config, socket: join(config.stateDir, "x".repeat(120)) },
         { log: silentLogger },
       );
-      context.after(() => service.terminate());
       await assert.rejects(
         service.start(AbortSignal.timeout(20_000)),
-        /containerd ended while starting .*containerd\.log/s,
+        /containerd ended while starting, .*containerd\.log ends with:\n.*socket path too long/s,
       );
     });
 
     test("ends when it is told to, and only then", async (context) => {
-      const config = await configIn(context);
-      const service = await startService(context, config);
+      const host = await createHost(context);
+      const { config } = host;
+      const service = await host.start();
       await service.stop(AbortSignal.timeout(1000));
       await terminateContainerd(config.stateDir, systemClock);
       assert.equal(await readProcessRecord(recordFile(config.stateDir)), undefined);
@@ -178,21 +179,31 @@ async function temporaryFolder(context: TestContext): Promise<string> {
   return folder;
 }
 
-async function configIn(
-  context: TestContext,
-): Promise<ContainerdConfig & { readonly stateDir: string }> {
-  const folder = await temporaryFolder(context);
-  return { dataDir: join(folder, "data"), stateDir: join(folder, "run") };
+interface Host {
+  readonly config: ContainerdConfig & { readonly stateDir: string };
+  /** Started and, at the test's end, stopped. */
+  start(change?: Partial<ContainerdConfig>): Promise<ContainerdService>;
 }
 
-async function startService(
-  context: TestContext,
-  config: ContainerdConfig,
-): Promise<ContainerdService> {
-  const service = createContainerdService(config, { log: silentLogger });
-  await service.start(AbortSignal.timeout(30_000));
-  context.after(() => service.terminate());
-  return service;
+async function createHost(context: TestContext): Promise<Host> {
+  const folder = await mkdtemp(join(tmpdir(), "wherry-mc-"));
+  const config = { dataDir: join(folder, "data"), stateDir: join(folder, "run") };
+  const services: ContainerdService[] = [];
+  // One hook for all, because the order matters: a service would start again what is ended, and the folder holds the record of it.
+  context.after(async () => {
+    for (const service of services) await service.stop(AbortSignal.timeout(1000));
+    await terminateContainerd(config.stateDir, systemClock);
+    await rm(folder, { recursive: true, force: true });
+  });
+  return {
+    config,
+    async start(change = {}) {
+      const service = createContainerdService({ ...config, ...change }, { log: silentLogger });
+      services.push(service);
+      await service.start(AbortSignal.timeout(30_000));
+      return service;
+    },
+  };
 }
 
 async function answers(socket: string): Promise<boolean> {

@@ -11,7 +11,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, open, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { PAUSE_IMAGE_REFERENCE, createContainerdRuntime } from "@wherry/cri-api";
+import { createContainerdRuntime } from "@wherry/cri-api";
 import {
   createService,
   silentLogger,
@@ -21,6 +21,7 @@ import {
   type Service,
 } from "@wherry/service-kit";
 import { containerdConfig } from "./config-toml.ts";
+import { pathsOf, settingsFor, type ContainerdConfig } from "./containerd-settings.ts";
 import { ContainerdError } from "./containerd-error.ts";
 import { readHostFacts, type HostFacts } from "./host-facts.ts";
 import {
@@ -31,14 +32,9 @@ import {
   writeProcessRecord,
   type ProcessRecord,
 } from "./process-record.ts";
-import {
-  DEFAULT_SEARCH_PATH,
-  findPrograms,
-  findProgram,
-  type ContainerdPrograms,
-} from "./programs.ts";
+import { DEFAULT_SEARCH_PATH, findPrograms, type ContainerdPrograms } from "./programs.ts";
 import { watchSocket, type SocketWatch } from "./socket-watch.ts";
-import { endProcess, recordFile, terminateContainerd } from "./terminate.ts";
+import { endProcess, terminateContainerd } from "./terminate.ts";
 
 const READY_WITHIN_MS = 30_000;
 const READY_CHECK_MIN_MS = 10;
@@ -48,27 +44,9 @@ const ADOPT_WITHIN_MS = 5_000;
 const RESTARTS_MAX = 5;
 const RESTART_WINDOW_MS = 60_000;
 const LOG_MAX_BYTES = 16 << 20;
-const LOG_TAIL_BYTES = 2_000;
-const CNI_BIN_DIRS = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
-
-export interface ContainerdConfig {
-  /** The data directory; K3s' layout inside: `agent/containerd`, `agent/etc/containerd`, `agent/etc/cni/net.d`. */
-  readonly dataDir: string;
-  /** State, socket and record; gone after a reboot. */
-  readonly stateDir?: string;
-  /** `containerd.sock` in the state directory by default. */
-  readonly socket?: string;
-  readonly snapshotter?: string;
-  /** Folders with CNI plugins, first one that exists for 1.x; `<data-dir>/bin/cni` and the distributions' folders by default. */
-  readonly cniBinDirs?: readonly string[];
-  readonly cniConfDir?: string;
-  /** Must be what the pods' cgroup parents are written for. */
-  readonly cgroupDriver?: "cgroupfs" | "systemd";
-  /** Where programs are looked for, `<data-dir>/bin` first. It is also containerd's PATH, in which it finds its shim. */
-  readonly searchPath?: readonly string[];
-  /** More environment for containerd, such as HTTPS_PROXY for image pulls. */
-  readonly environment?: Readonly<Record<string, string>>;
-}
+const LOG_TAIL_BYTES = 8_192;
+const LOG_TAIL_LINES = 3;
+const LOG_LINE_MAX = 500;
 
 export interface ContainerdDeps {
   readonly log: Logger;
@@ -85,8 +63,6 @@ export interface ContainerdService extends Service {
   terminate(): Promise<void>;
 }
 
-export const DEFAULT_STATE_DIR = "/run/wherry/containerd";
-
 export function createContainerdService(
   config: ContainerdConfig,
   deps: ContainerdDeps,
@@ -98,7 +74,8 @@ export function createContainerdService(
   let stopping = false;
   let watch: SocketWatch | undefined;
   let restarts: number[] = [];
-  let lastExit = "";
+  let restarting: Promise<void> | undefined;
+  let lastExit = "for a reason unknown here";
 
   const launch = async (programs: ContainerdPrograms, digest: string): Promise<ProcessRecord> => {
     await rotateLog(paths.logFile);
@@ -111,7 +88,7 @@ export function createContainerdService(
         env: { ...config.environment, PATH: searchPath.join(":") },
       });
       child.on("exit", (code, signal) => {
-        lastExit = signal === null ? `exit code ${code ?? 0}` : `signal ${signal}`;
+        lastExit = signal === null ? `with exit code ${code ?? 0}` : `by signal ${signal}`;
       });
       await new Promise<void>((resolve, reject) => {
         child.once("spawn", resolve);
@@ -159,7 +136,7 @@ export function createContainerdService(
         if (!(await isAlive(record)))
           throw new ContainerdError(
             "startFailed",
-            `containerd ended while starting (${lastExit}); ${await logTail(paths.logFile)}`,
+            `containerd ended while starting, ${lastExit}; ${await logTail(paths.logFile)}`,
           );
         if (clock.monotonic() >= deadlineMs)
           throw new ContainerdError(
@@ -204,6 +181,16 @@ export function createContainerdService(
   };
 
   const bringUp = async (signal: AbortSignal): Promise<void> => {
+    // Clocks and children do not keep a process alive, and at its start there may be nothing else that does.
+    const hold = setInterval(() => {}, READY_WITHIN_MS);
+    try {
+      await findOrStart(signal);
+    } finally {
+      clearInterval(hold);
+    }
+  };
+
+  const findOrStart = async (signal: AbortSignal): Promise<void> => {
     const programs = await findPrograms(searchPath);
     const text = containerdConfig(
       await settingsFor(config, paths, programs, await warnedFacts(log)),
@@ -234,7 +221,7 @@ export function createContainerdService(
   const supervise = (signal: AbortSignal, fail: (error: unknown) => void): void => {
     const current = watchSocket(paths.socket);
     watch = current;
-    void current.lost.then(async () => {
+    const restart = async (): Promise<void> => {
       if (stopping) return;
       const nowMs = clock.monotonic();
       restarts = [...restarts.filter((atMs) => nowMs - atMs < RESTART_WINDOW_MS), nowMs];
@@ -242,7 +229,7 @@ export function createContainerdService(
         fail(
           new ContainerdError(
             "startFailed",
-            `containerd ended ${restarts.length} times within ${RESTART_WINDOW_MS / 1000} s (${lastExit}); ${await logTail(paths.logFile)}`,
+            `containerd ended ${restarts.length} times within ${RESTART_WINDOW_MS / 1000} s, ${lastExit}; ${await logTail(paths.logFile)}`,
           ),
         );
         return;
@@ -254,7 +241,17 @@ export function createContainerdService(
       } catch (error) {
         if (!stopping) fail(error);
       }
+    };
+    void current.lost.then(() => {
+      restarting = restart();
     });
+  };
+
+  const release = async (): Promise<void> => {
+    stopping = true;
+    life.abort(new Error("stopping"));
+    watch?.close();
+    await restarting;
   };
 
   const life = new AbortController();
@@ -264,86 +261,17 @@ export function createContainerdService(
       await bringUp(signal);
       supervise(life.signal, fail);
     },
-    async stop() {
-      stopping = true;
-      life.abort(new Error("stopping"));
-      watch?.close();
-    },
+    stop: release,
   });
   return Object.assign(service, {
     socket: paths.socket,
     registryConfigDir: paths.registryConfigDir,
     cniConfDir: paths.cniConfDir,
     async terminate() {
-      stopping = true;
-      watch?.close();
+      await release();
       await terminateContainerd(paths.stateDir, clock);
     },
   });
-}
-
-interface ContainerdPaths {
-  readonly root: string;
-  readonly stateDir: string;
-  readonly socket: string;
-  readonly configFile: string;
-  readonly recordFile: string;
-  readonly logFile: string;
-  readonly registryConfigDir: string;
-  readonly cniConfDir: string;
-}
-
-function pathsOf(config: ContainerdConfig): ContainerdPaths {
-  const stateDir = config.stateDir ?? DEFAULT_STATE_DIR;
-  const root = join(config.dataDir, "agent/containerd");
-  return {
-    root,
-    stateDir,
-    socket: config.socket ?? join(stateDir, "containerd.sock"),
-    configFile: join(config.dataDir, "agent/etc/containerd/config.toml"),
-    recordFile: recordFile(stateDir),
-    logFile: join(root, "containerd.log"),
-    registryConfigDir: join(config.dataDir, "agent/etc/containerd/certs.d"),
-    cniConfDir: config.cniConfDir ?? join(config.dataDir, "agent/etc/cni/net.d"),
-  };
-}
-
-async function settingsFor(
-  config: ContainerdConfig,
-  paths: ContainerdPaths,
-  programs: ContainerdPrograms,
-  facts: HostFacts,
-) {
-  const crun = facts.hasHybridCgroups && programs.runc !== undefined ? undefined : programs.crun;
-  const runtimes = {
-    ...(programs.runc === undefined ? {} : { runc: programs.runc }),
-    ...(crun === undefined ? {} : { crun }),
-  };
-  return {
-    version: programs.version,
-    root: paths.root,
-    state: paths.stateDir,
-    socket: paths.socket,
-    sandboxImage: PAUSE_IMAGE_REFERENCE,
-    snapshotter: config.snapshotter ?? "overlayfs",
-    cniBinDirs: await existingCniFolders(config),
-    cniConfDir: paths.cniConfDir,
-    registryConfigDir: paths.registryConfigDir,
-    runtimes,
-    defaultRuntime: crun === undefined ? "runc" : "crun",
-    systemdCgroup: config.cgroupDriver === "systemd",
-    disableAppArmor: !facts.hasAppArmor,
-    restrictOomScore: !facts.mayRaiseLimits,
-  };
-}
-
-async function existingCniFolders(config: ContainerdConfig): Promise<readonly string[]> {
-  const candidates = config.cniBinDirs ?? [join(config.dataDir, "bin/cni"), ...CNI_BIN_DIRS];
-  const found: string[] = [];
-  for (const folder of candidates) {
-    if ((await findProgram("loopback", [folder])) !== undefined) found.push(folder);
-  }
-  return found.length > 0 ? found : candidates.slice(-1);
 }
 
 async function warnedFacts(log: Logger): Promise<HostFacts> {
@@ -383,18 +311,25 @@ async function rotateLog(file: string): Promise<void> {
   if (size > LOG_MAX_BYTES) await rename(file, `${file}.1`);
 }
 
+/** The last complaints in containerd's log. */
 async function logTail(file: string): Promise<string> {
   try {
     const handle = await open(file);
     try {
       const { size } = await handle.stat();
+      const from = Math.max(0, size - LOG_TAIL_BYTES);
       const { buffer, bytesRead } = await handle.read(
         Buffer.alloc(LOG_TAIL_BYTES),
         0,
         LOG_TAIL_BYTES,
-        Math.max(0, size - LOG_TAIL_BYTES),
+        from,
       );
-      return `the end of ${file}:\n${buffer.toString("utf8", 0, bytesRead)}`;
+      const lines = buffer
+        .toString("utf8", 0, bytesRead)
+        .split("\n")
+        .filter((line) => /level=(error|fatal)|^containerd: /.test(line))
+        .map((line) => line.slice(0, LOG_LINE_MAX));
+      return `${file} ends with:\n${lines.slice(-LOG_TAIL_LINES).join("\n")}`;
     } finally {
       await handle.close();
     }

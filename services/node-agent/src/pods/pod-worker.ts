@@ -1,42 +1,30 @@
-import type { PodSandboxConfig } from "@wherry/cri-api";
 import { formatTime, parseTime } from "@wherry/machinery";
 import type { Pod } from "@wherry/machinery";
 import type { Timer } from "@wherry/service-kit";
 import { VolumeSetupError } from "../volumes/volume-manager.ts";
 import type { ReadyVolume } from "../volumes/volume-manager.ts";
-import { formatGoDuration } from "./backoff.ts";
-import type { BackoffEntry } from "./backoff.ts";
 import { removeOldInstances, removeRuntimeObjects } from "./container-collection.ts";
 import { containerResources } from "./container-config.ts";
-import type { StartFailure } from "./container-statuses.ts";
-import { startContainer } from "./container-starter.ts";
-import { decidePod } from "./decide.ts";
-import type { PodAction } from "./decide.ts";
-import { podDns } from "./dns-config.ts";
+import { decidePod, hasUsableSandbox } from "./decide.ts";
+import type { DesiredPod, PodAction } from "./decide.ts";
 import type { PodFacts } from "./field-reference.ts";
 import { nothingObserved } from "./observed.ts";
 import type { ObservedPod } from "./observed.ts";
+import { isOwnCondition } from "./pod-conditions.ts";
 import type { PodDeps } from "./pod-deps.ts";
-import { podHostname } from "./pod-hostname.ts";
 import { createPodKiller } from "./pod-killer.ts";
 import { createPodObserver } from "./pod-observer.ts";
-import { isOwnCondition } from "./pod-conditions.ts";
+import { createPodSandboxes } from "./pod-sandbox.ts";
+import { createPodStarts } from "./pod-starts.ts";
 import { generatePodStatus } from "./pod-status.ts";
-import {
-  findContainer,
-  formatPod,
-  isHostNetwork,
-  isTerminalPhase,
-  podSpec,
-  podUid,
-} from "./pod-types.ts";
+import { findContainer, isHostNetwork, isTerminalPhase, podSpec, podUid } from "./pod-types.ts";
 import type { PodStatus } from "./pod-types.ts";
-import { errorText, grpcErrorText } from "./runtime-error-text.ts";
-import { sandboxConfig } from "./sandbox-config.ts";
+import { createRoundLoop } from "./round-loop.ts";
+import { errorText } from "./runtime-error-text.ts";
 
 /**
  * The one that looks after a single pod. It is woken by a change of the pod, by the runtime's events and by its own timer, and then works
- * until nothing is left to do: look, decide, act, look again. Nothing of it runs in between.
+ * until nothing is left to do: look, decide, act, look again.
  *
  * 1. At most one round is under way; a wake-up during a round makes another one follow.
  * 2. A pod that began to end never goes back.
@@ -67,16 +55,13 @@ export interface PodWorkerHooks {
   readonly onRemoved: (uid: string) => void;
 }
 
-interface HeldUp extends StartFailure {
-  readonly retryAtMs: number | undefined;
-}
-
 type Verdict = { readonly phase: "Failed"; readonly reason: string; readonly message: string };
 
-const roundsMax = 100;
-const retryMinMs = 1_000;
-const retryMaxMs = 120_000;
-const sandboxRetryMs = 10_000;
+/** Decisions come to rest long before; beyond it the next round goes on. */
+const stepsMax = 100;
+const volumeRetryMinMs = 500;
+const volumeRetryMaxMs = 122_000;
+const crashBackoffInitialMs = 10_000;
 const deadlineMessage = "Pod was active on the node longer than the specified deadline";
 
 export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks): PodWorker {
@@ -85,11 +70,9 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   const log = deps.log.child({ namespace: first.metadata.namespace, name: first.metadata.name });
   const observer = createPodObserver(runtime, uid);
   const killer = createPodKiller(deps);
+  const sandboxes = createPodSandboxes(deps);
+  const starts = createPodStarts(deps);
   const ending = new AbortController();
-  const backoffs = new Map<string, BackoffEntry>();
-  const heldUp = new Map<string, HeldUp>();
-  const hooked = new Set<string>();
-  const announcedBackoffs = new Map<string, number>();
   const givenResources = new Map<string, string>();
   const startedAtMs = clock.now();
 
@@ -99,41 +82,37 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   let verdict: Verdict | undefined;
   let removed = false;
   let released = false;
-  let stopped = false;
-  let dirty = false;
   let refreshDue = false;
-  let running: Promise<void> | undefined;
-  let timer: Timer | undefined;
-  let wakeAtMs: number | undefined;
-  let deadlineTimer: Timer | undefined;
-  let failures = 0;
+  let prepared = false;
+  let cgroupParent = "";
+  let volumes: readonly ReadyVolume[] | undefined;
   let volumeFailures = 0;
-  let sandboxFailures = 0;
+  let volumeError: string | undefined;
+  let deadlineTimer: Timer | undefined;
   let glancing = false;
   let lookSerial = 0;
   let shownSerial = 0;
-  let volumes: readonly ReadyVolume[] | undefined;
-  let volumeError: string | undefined;
-  let prepared = false;
-  let sandbox: PodSandboxConfig | undefined;
-  let cgroupParent = "";
+
+  const round = async (): Promise<void> => {
+    await look();
+    if (removed || pod.metadata.deletionTimestamp !== undefined || verdict !== undefined)
+      beginEnding();
+    if (mode === "run" && !isTerminalPhase(pod.status?.phase)) checkDeadline();
+    if (isTerminalPhase(publish().phase)) beginEnding();
+    if (mode === "terminate") await terminate();
+    else await run();
+  };
+
+  const loop = createRoundLoop(round, { clock, log });
+  const mayRun = (): boolean => mode === "run" && !loop.stopped;
 
   const wake = (): void => {
-    dirty = true;
-    if (stopped) return;
-    if (running !== undefined) {
-      void glance();
-      return;
-    }
-    running = drain().finally(() => {
-      running = undefined;
-      if (dirty && !stopped) wake();
-    });
+    if (loop.wake()) void glance();
   };
 
   /** A round may be held up for long by a pull, a hook or a grace period; what happens meanwhile is still reported. */
   const glance = async (): Promise<void> => {
-    if (glancing || stopped) return;
+    if (glancing || loop.stopped) return;
     glancing = true;
     try {
       await look();
@@ -144,46 +123,18 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     }
   };
 
-  const hasWork = (): boolean => dirty && !stopped;
-  const mayRun = (): boolean => mode === "run" && !stopped;
-
-  const drain = async (): Promise<void> => {
-    while (hasWork()) {
-      dirty = false;
-      timer?.cancel();
-      wakeAtMs = undefined;
-      try {
-        await round();
-        failures = 0;
-      } catch (error) {
-        failures += 1;
-        const delayMs = Math.min(retryMinMs * 2 ** (failures - 1), retryMaxMs);
-        log.warn(
-          { err: error, retryMs: delayMs },
-          "a round of a pod's worker failed, trying again",
-        );
-        wakeBy(clock.now() + delayMs);
-      }
-      armTimer();
+  const look = async (): Promise<void> => {
+    lookSerial += 1;
+    const serial = lookSerial;
+    const seen = await observer.observe();
+    // A glance and a round may look at the same time; what was begun later knows more.
+    if (serial > shownSerial) {
+      shownSerial = serial;
+      observed = seen;
     }
-  };
-
-  const wakeBy = (atMs: number | undefined): void => {
-    if (atMs !== undefined) wakeAtMs = Math.min(wakeAtMs ?? atMs, atMs);
-  };
-
-  const armTimer = (): void => {
-    timer?.cancel();
-    if (wakeAtMs === undefined || stopped) return;
-    timer = clock.setTimer(Math.max(wakeAtMs - clock.now(), 0), wake);
-  };
-
-  const beginEnding = (): void => {
-    if (mode === "terminate") return;
-    mode = "terminate";
-    deadlineTimer?.cancel();
-    ending.abort(new Error("the pod is to end"));
-    deps.probes.beginTermination(uid);
+    for (const one of [...observed.sandboxes, ...observed.containers]) deps.register(one.id, uid);
+    if (!released) deps.probes.sync(pod, observed, facts().podIps[0] ?? "", starts.hooked);
+    publish();
   };
 
   const facts = (): PodFacts => {
@@ -196,35 +147,19 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     };
   };
 
-  const look = async (): Promise<void> => {
-    lookSerial += 1;
-    const serial = lookSerial;
-    const seen = await observer.observe();
-    // A glance and a round may look at the same time; what was begun later knows more.
-    if (serial > shownSerial) {
-      shownSerial = serial;
-      observed = seen;
-    }
-    for (const one of observed.sandboxes) deps.register(one.id, uid);
-    for (const one of observed.containers) deps.register(one.id, uid);
-    if (!released) deps.probes.sync(pod, observed, facts().podIps[0] ?? "", hooked);
-    publish();
-  };
-
   const publish = (): PodStatus => {
     // An instance whose postStart hook runs does not count as there yet.
-    const shown =
-      hooked.size === 0
-        ? observed
-        : { ...observed, containers: observed.containers.filter((one) => !hooked.has(one.id)) };
-    const previous = deps.status.get(uid) ?? pod.status ?? {};
+    const shown = {
+      ...observed,
+      containers: observed.containers.filter((one) => !starts.hooked.has(one.id)),
+    };
     const status = generatePodStatus({
       pod,
       observed: shown,
-      previous,
+      previous: deps.status.get(uid) ?? pod.status ?? {},
       ending: mode === "terminate" && shown.containers.every((one) => one.state !== "RUNNING"),
       ...(verdict === undefined ? {} : { verdict }),
-      failures: (container) => heldUp.get(container),
+      failures: (container) => starts.failure(container),
       started: (container, instance) => deps.probes.isStarted(pod, container, instance.id),
       ready: (container, instance) => deps.probes.isReady(pod, container, instance.id),
       terminationMessage: (id) => observer.terminationMessage(id),
@@ -237,28 +172,22 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     return status;
   };
 
-  const round = async (): Promise<void> => {
-    await look();
-    if (removed || pod.metadata.deletionTimestamp !== undefined || verdict !== undefined)
-      beginEnding();
-    if (mode === "run" && !isTerminalPhase(pod.status?.phase)) checkDeadline();
-    const status = publish();
-    if (isTerminalPhase(status.phase)) beginEnding();
-    if (mode === "terminate") await terminate();
-    else await run();
+  const beginEnding = (): void => {
+    if (mode === "terminate") return;
+    mode = "terminate";
+    deadlineTimer?.cancel();
+    ending.abort(new Error("the pod is to end"));
+    deps.probes.beginTermination(uid);
   };
 
   const checkDeadline = (): void => {
-    const seconds = podSpec(pod).activeDeadlineSeconds;
     deadlineTimer?.cancel();
+    const seconds = podSpec(pod).activeDeadlineSeconds;
     if (seconds === undefined) return;
     const since = deps.status.get(uid)?.startTime ?? pod.status?.startTime;
     const dueMs = (since === undefined ? startedAtMs : parseTime(since)) + seconds * 1_000;
-    if (clock.now() < dueMs) {
-      deadlineTimer = clock.setTimer(dueMs - clock.now(), passDeadline);
-      return;
-    }
-    passDeadline();
+    if (clock.now() < dueMs) deadlineTimer = clock.setTimer(dueMs - clock.now(), passDeadline);
+    else passDeadline();
   };
 
   /** Also reached while a round is held up by a pull or a hook, which it then ends. */
@@ -271,11 +200,13 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   };
 
   const terminate = async (): Promise<void> => {
-    for (let count = 0; count < roundsMax; count += 1) {
-      const plan = decidePod(desired(), observed, clock.now());
-      if (plan.finished) break;
+    for (
+      let step = 0;
+      step < stepsMax && !decidePod(desired(), observed, clock.now()).finished;
+      step += 1
+    ) {
       await killer.killPod(pod, observed, undefined);
-      if (stopped) return;
+      if (loop.stopped) return;
       await look();
     }
     if (!released) await release();
@@ -283,7 +214,7 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       await removeRuntimeObjects(pod, observed, deps);
       await deps.volumes.remove(uid);
       await deps.logs.remove(pod);
-      stopped = true;
+      void loop.stop();
       hooks.onRemoved(uid);
     } else if (pod.metadata.deletionTimestamp !== undefined) {
       publish();
@@ -301,17 +232,130 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   };
 
   const run = async (): Promise<void> => {
-    if (!prepared) await prepare();
+    if (!prepared) {
+      cgroupParent = await deps.cgroups.ensurePod(pod);
+      await deps.logs.makeFolder(pod);
+      prepared = true;
+    }
     if (!(await readyVolumes())) return;
-    for (let count = 0; count < roundsMax && mayRun(); count += 1) {
-      const plan = decidePod(desired(), observed, clock.now());
-      const acted = await perform(plan.actions);
+    for (let step = 0; step < stepsMax && mayRun(); step += 1) {
+      const acted = await perform(decidePod(desired(), observed, clock.now()).actions);
       if (!acted) break;
       await look();
     }
     await applyResources();
     await removeOldInstances(pod, observed, deps);
-    checkWake();
+    const retryAtMs = starts.retryAtMs();
+    if (retryAtMs !== undefined) loop.wakeBy(retryAtMs);
+  };
+
+  const readyVolumes = async (): Promise<boolean> => {
+    try {
+      if (volumes === undefined) volumes = await deps.volumes.setUp(pod, facts());
+      else if (refreshDue) await deps.volumes.refresh(pod, facts());
+      refreshDue = false;
+      volumeFailures = 0;
+      volumeError = undefined;
+      return true;
+    } catch (error) {
+      const text = error instanceof VolumeSetupError ? error.message : errorText(error);
+      volumeFailures += 1;
+      // Said once, and again now and then; the event recorder would only count it up.
+      if (text !== volumeError || volumeFailures % 4 === 0)
+        deps.events.record(pod, undefined, "Warning", "FailedMount", text);
+      volumeError = text;
+      loop.wakeBy(
+        clock.now() + Math.min(volumeRetryMinMs * 2 ** (volumeFailures - 1), volumeRetryMaxMs),
+      );
+      return false;
+    }
+  };
+
+  const desired = (): DesiredPod => ({
+    pod,
+    mode,
+    probes: (id) => {
+      const container = observed.containers.find((one) => one.id === id);
+      return container === undefined ? {} : deps.probes.outcome(uid, container.name, id);
+    },
+    backoff: (container) => starts.backoff(container),
+    backoffLimits: {
+      initialMs: Math.min(crashBackoffInitialMs, config.crashLoopMaxMs),
+      maxMs: config.crashLoopMaxMs,
+    },
+    restartCount: (container) => {
+      const status = deps.status.get(uid) ?? pod.status;
+      const known = [
+        ...(status?.containerStatuses ?? []),
+        ...(status?.initContainerStatuses ?? []),
+      ].find((one) => one.name === container);
+      if (known === undefined) return 0;
+      const ran = (known.containerID ?? "") !== "" || known.state?.terminated !== undefined;
+      return known.restartCount + (ran ? 1 : 0);
+    },
+  });
+
+  /** Carries actions out in order; whether anything may have changed by it. */
+  const perform = async (actions: readonly PodAction[]): Promise<boolean> => {
+    let acted = false;
+    for (const action of actions) {
+      if (!mayRun()) return acted;
+      acted = (await performOne(action)) || acted;
+      // A sandbox that was lost or made changes what the rest was decided from.
+      if (acted && (action.kind === "killPod" || action.kind === "createSandbox")) return true;
+    }
+    return acted;
+  };
+
+  const performOne = async (action: PodAction): Promise<boolean> => {
+    switch (action.kind) {
+      case "killPod":
+        await killer.killPod(pod, observed, undefined);
+        return true;
+      case "removeContainers":
+        for (const id of action.ids) await runtime.removeContainer(id);
+        return true;
+      case "createSandbox": {
+        const retryAtMs = await sandboxes.create(pod, action.attempt, cgroupParent);
+        if (retryAtMs !== undefined) loop.wakeBy(retryAtMs);
+        else starts.release(["CreateContainerError", "RunContainerError"]);
+        return retryAtMs === undefined;
+      }
+      case "killContainer": {
+        const instance = observed.containers.find((one) => one.id === action.id);
+        if (instance === undefined) return false;
+        await killer.killContainer(pod, instance, action.message, action.reason);
+        return true;
+      }
+      case "holdBack":
+        starts.holdBack(action, pod);
+        publish();
+        return false;
+      case "startContainer":
+        return start(action);
+    }
+  };
+
+  const start = async (
+    action: Extract<PodAction, { kind: "startContainer" }>,
+  ): Promise<boolean> => {
+    const sandbox = await sandboxes.config(pod, observed.sandboxes[0]?.attempt ?? 0, cgroupParent);
+    const outcome = await starts.start(action, {
+      pod,
+      observed,
+      sandbox,
+      volumes: volumes ?? [],
+      facts: facts(),
+      signal: ending.signal,
+    });
+    if (outcome.kind === "acted") return true;
+    await look();
+    // It failed because its sandbox went away just then: there will be another one.
+    if (outcome.kind === "held") return mayRun() && !hasUsableSandbox(pod, observed);
+    const instance = observed.containers.find((one) => one.id === outcome.containerId);
+    if (instance?.state === "RUNNING")
+      await killer.killContainer(pod, instance, "FailedPostStartHook", "failedPostStart");
+    return true;
   };
 
   /** In-place resize: what the pod asks for now, where it differs from what an instance was given. */
@@ -332,236 +376,6 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     }
     for (const id of givenResources.keys())
       if (!observed.containers.some((one) => one.id === id)) givenResources.delete(id);
-  };
-
-  const prepare = async (): Promise<void> => {
-    cgroupParent = await deps.cgroups.ensurePod(pod);
-    await deps.logs.makeFolder(pod);
-    prepared = true;
-  };
-
-  const readyVolumes = async (): Promise<boolean> => {
-    if (volumes !== undefined && refreshDue) {
-      refreshDue = false;
-      await deps.volumes.refresh(pod, facts());
-    }
-    if (volumes !== undefined) return true;
-    refreshDue = false;
-    try {
-      volumes = await deps.volumes.setUp(pod, facts());
-      volumeFailures = 0;
-      volumeError = undefined;
-      return true;
-    } catch (error) {
-      const text = error instanceof VolumeSetupError ? error.message : errorText(error);
-      volumeFailures += 1;
-      const delayMs = Math.min(500 * 2 ** (volumeFailures - 1), retryMaxMs);
-      if (text !== volumeError || volumeFailures % 4 === 0)
-        deps.events.record(pod, undefined, "Warning", "FailedMount", text);
-      volumeError = text;
-      wakeBy(clock.now() + delayMs);
-      return false;
-    }
-  };
-
-  const desired = (): Parameters<typeof decidePod>[0] => ({
-    pod,
-    mode,
-    probes: (id) => {
-      const container = observed.containers.find((one) => one.id === id);
-      return container === undefined ? {} : deps.probes.outcome(uid, container.name, id);
-    },
-    backoff: (container) => backoffs.get(container),
-    backoffLimits: {
-      initialMs: Math.min(10_000, config.crashLoopMaxMs),
-      maxMs: config.crashLoopMaxMs,
-    },
-    restartCount: (container) => {
-      const status = deps.status.get(uid) ?? pod.status;
-      const known = [
-        ...(status?.containerStatuses ?? []),
-        ...(status?.initContainerStatuses ?? []),
-      ].find((one) => one.name === container);
-      if (known === undefined) return 0;
-      return (known.containerID ?? "") === "" && known.state?.terminated === undefined
-        ? (known.restartCount ?? 0)
-        : (known.restartCount ?? 0) + 1;
-    },
-  });
-
-  /** Carries actions out in order; whether anything may have changed by it. */
-  const perform = async (actions: readonly PodAction[]): Promise<boolean> => {
-    let acted = false;
-    for (const action of actions) {
-      if (mode !== "run" && action.kind !== "killPod") return acted;
-      acted = (await performOne(action)) || acted;
-      // A sandbox that was lost or made changes what the rest was decided from.
-      if (acted && (action.kind === "killPod" || action.kind === "createSandbox")) return true;
-    }
-    return acted;
-  };
-
-  const performOne = async (action: PodAction): Promise<boolean> => {
-    switch (action.kind) {
-      case "killPod":
-        await killer.killPod(pod, observed, undefined);
-        return true;
-      case "removeContainers":
-        for (const id of action.ids) await runtime.removeContainer(id);
-        return true;
-      case "createSandbox":
-        return createSandbox(action.attempt);
-      case "killContainer": {
-        const instance = observed.containers.find((one) => one.id === action.id);
-        if (instance === undefined) return false;
-        await killer.killContainer(pod, instance, action.message, action.reason);
-        return true;
-      }
-      case "holdBack":
-        holdBack(action);
-        return false;
-      case "startContainer":
-        return start(action);
-    }
-  };
-
-  const holdBack = (action: Extract<PodAction, { kind: "holdBack" }>): void => {
-    wakeBy(action.untilMs);
-    const message = `back-off ${formatGoDuration(action.delayMs)} restarting failed container=${action.name} pod=${formatPod(pod)}`;
-    heldUp.set(action.name, { reason: "CrashLoopBackOff", message, retryAtMs: undefined });
-    publish();
-    if (announcedBackoffs.get(action.name) === action.untilMs) return;
-    announcedBackoffs.set(action.name, action.untilMs);
-    deps.events.record(
-      pod,
-      findContainer(pod, action.name),
-      "Warning",
-      "BackOff",
-      `Back-off restarting failed container ${action.name} in pod ${formatPod(pod)}`,
-    );
-  };
-
-  const configFor = async (attempt: number): Promise<PodSandboxConfig> =>
-    sandboxConfig({
-      pod,
-      attempt,
-      hostname: podHostname(pod, config.clusterDomain).kernelName,
-      logDirectory: await deps.logs.makeFolder(pod),
-      dns: podDns(pod, {
-        clusterDns: config.clusterDns,
-        clusterDomain: config.clusterDomain,
-        host: await deps.hostDns(),
-      }),
-      cgroupParent,
-    });
-
-  const createSandbox = async (attempt: number): Promise<boolean> => {
-    const network = deps.node.network();
-    if (!network.ready && !isHostNetwork(pod)) {
-      deps.events.record(
-        pod,
-        undefined,
-        "Warning",
-        "NetworkNotReady",
-        `network is not ready: ${network.message}`,
-      );
-      wakeBy(clock.now() + 10_000);
-      return false;
-    }
-    if (attempt > 0 && sandboxFailures === 0)
-      deps.events.record(
-        pod,
-        undefined,
-        "Normal",
-        "SandboxChanged",
-        "Pod sandbox changed, it will be killed and re-created.",
-      );
-    try {
-      const handler = await deps.runtimeHandler(pod);
-      sandbox = await configFor(attempt);
-      const wanted = sandbox;
-      const id = await deps.starts.run(() => runtime.runPodSandbox(wanted, handler));
-      deps.register(id, uid);
-      sandboxFailures = 0;
-      return true;
-    } catch (error) {
-      deps.events.record(
-        pod,
-        undefined,
-        "Warning",
-        "FailedCreatePodSandBox",
-        `Failed to create pod sandbox: ${grpcErrorText(error)}`,
-      );
-      sandboxFailures += 1;
-      wakeBy(clock.now() + Math.min(sandboxRetryMs * sandboxFailures, retryMaxMs));
-      return false;
-    }
-  };
-
-  const start = async (
-    action: Extract<PodAction, { kind: "startContainer" }>,
-  ): Promise<boolean> => {
-    const held = heldUp.get(action.name);
-    if (held?.retryAtMs !== undefined && held.retryAtMs > clock.now()) {
-      wakeBy(held.retryAtMs);
-      return false;
-    }
-    const attempt = observed.sandboxes[0]?.attempt ?? 0;
-    const wanted = sandbox?.metadata.attempt === attempt ? sandbox : await configFor(attempt);
-    sandbox = wanted;
-    if (action.backoff !== undefined) backoffs.set(action.name, action.backoff);
-    const result = await startContainer(
-      {
-        pod,
-        action,
-        observed,
-        sandbox: wanted,
-        volumes: volumes ?? [],
-        facts: facts(),
-        signal: ending.signal,
-        onHook: (id) => hooked.add(id),
-        onHookEnded: (id) => hooked.delete(id),
-      },
-      deps,
-    );
-    switch (result.kind) {
-      case "started":
-        heldUp.delete(action.name);
-        return true;
-      case "aborted":
-        return true;
-      case "failed":
-        heldUp.set(action.name, {
-          reason: result.reason,
-          message: result.message,
-          retryAtMs: result.retryAtMs ?? Number.POSITIVE_INFINITY,
-        });
-        if (result.retryAtMs !== undefined) wakeBy(result.retryAtMs);
-        publish();
-        return false;
-      case "hookFailed": {
-        await look();
-        heldUp.set(action.name, {
-          reason: "PostStartHookError",
-          message: result.message,
-          retryAtMs: undefined,
-        });
-        const instance = observed.containers.find((one) => one.id === result.containerId);
-        if (instance?.state === "RUNNING")
-          await killer.killContainer(pod, instance, "FailedPostStartHook", "failedPostStart");
-        return true;
-      }
-    }
-  };
-
-  const checkWake = (): void => {
-    for (const one of heldUp.values())
-      if (
-        one.retryAtMs !== undefined &&
-        Number.isFinite(one.retryAtMs) &&
-        one.retryAtMs > clock.now()
-      )
-        wakeBy(one.retryAtMs);
   };
 
   return {
@@ -595,9 +409,7 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     referencesChanged() {
       refreshDue = true;
       // What a start waits for may be there now.
-      for (const [name, held] of heldUp)
-        if (held.reason === "CreateContainerConfigError")
-          heldUp.set(name, { ...held, retryAtMs: undefined });
+      starts.release(["CreateContainerConfigError"]);
       wake();
     },
     fail(reason, message) {
@@ -611,11 +423,10 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       wake();
     },
     async stop() {
-      stopped = true;
-      timer?.cancel();
+      const rest = loop.stop();
       deadlineTimer?.cancel();
       ending.abort(new Error("the node agent stops"));
-      await running?.catch(() => {});
+      await rest;
     },
   };
 }

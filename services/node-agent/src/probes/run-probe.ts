@@ -2,7 +2,6 @@ import { connect } from "node:net";
 import { RuntimeError } from "@wherry/cri-api";
 import type { ContainerRuntime } from "@wherry/cri-api";
 import type { ContainerSpec, LifecycleHandler, ProbeSpec } from "../pods/pod-types.ts";
-import { checkGrpcHealth, GrpcStatusError } from "./grpc-health.ts";
 import { getHttp, urlOf } from "./http-request.ts";
 import type { HttpTarget } from "./http-request.ts";
 
@@ -153,6 +152,8 @@ async function runGrpc(
   userAgent: string,
 ): Promise<ProbeVerdict> {
   const address = joinHostPort(host, port);
+  // HTTP/2 is loaded by the first probe that needs it.
+  const { checkGrpcHealth, GrpcStatusError } = await import("./grpc-health.ts");
   try {
     const status = await checkGrpcHealth(host, port, service, timeoutSeconds * 1_000, userAgent);
     return status === "SERVING"

@@ -5,8 +5,8 @@ import type { ApiTransport } from "@wherry/client";
 import type { EtcdStore } from "@wherry/etcd-api";
 import type { NodeDialer } from "@wherry/net";
 import { createNullMetrics, parseConfig, silentLogger, systemClock, type Clock, type MetricsRegistry } from "@wherry/service-kit";
-import { createApiserver, type Apiserver } from "./apiserver.ts";
-import { apiserverConfig } from "./config.ts";
+import { createApiserver, type Apiserver } from "../apiserver.ts";
+import { apiserverConfig } from "../config.ts";
 
 export const adminToken = "admin-token";
 
