@@ -173,6 +173,10 @@ export type WatchMessage =
   | { readonly kind: "progress"; readonly revision: number }
   | { readonly kind: "canceled"; readonly compactRevision: number; readonly reason: string };
 
+/**
+ * The iteration ends after `cancel`, an aborted signal or a `canceled` message. It throws an EtcdError (`unavailable`) when the store or the
+ * connection to it ends; watch again from the revision after the last one seen.
+ */
 export interface WatchStream extends AsyncIterable<WatchMessage> {
   /** Asks for a `progress` message as soon as the watch is synced. */
   requestProgress(): void;
@@ -211,8 +215,14 @@ export interface Leases {
   leaseRevoke(id: bigint, options?: CallOptions): Promise<{ readonly header: ResponseHeader }>;
   /** Renews once; `ttl` 0 = no such lease (as etcd answers a keep-alive for one). */
   leaseKeepAlive(id: bigint, options?: CallOptions): Promise<LeaseGrantResponse>;
-  leaseTimeToLive(id: bigint, withKeys: boolean, options?: CallOptions): Promise<LeaseTimeToLiveResponse>;
-  leases(options?: CallOptions): Promise<{ readonly header: ResponseHeader; readonly ids: readonly bigint[] }>;
+  leaseTimeToLive(
+    id: bigint,
+    withKeys: boolean,
+    options?: CallOptions,
+  ): Promise<LeaseTimeToLiveResponse>;
+  leases(
+    options?: CallOptions,
+  ): Promise<{ readonly header: ResponseHeader; readonly ids: readonly bigint[] }>;
 }
 
 export interface StatusResponse {

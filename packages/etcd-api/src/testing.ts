@@ -19,23 +19,31 @@ const TEST_TIMEOUT_MS = 30_000;
  * What every store must do, whoever implements it: the behaviour of etcd as its clients rely on it. `createStore` is called
  * once, and the store is closed at the end. `skip` names why the suite cannot run here.
  */
-export function runStoreContract(name: string, createStore: () => Promise<StoreUnderTest>, options: { readonly skip?: string } = {}): void {
-  describe(`store contract: ${name}`, { timeout: TEST_TIMEOUT_MS, skip: options.skip ?? false }, () => {
-    let opened: StoreUnderTest | undefined;
-    const subject = (): StoreUnderTest => {
-      if (opened === undefined) throw new Error("the store is not open");
-      return opened;
-    };
-    before(async () => {
-      opened = await createStore();
-    });
-    after(async () => {
-      await opened?.close();
-    });
-    describeKeyContract(subject);
-    describeTxnContract(subject);
-    describeLeaseContract(subject);
-    describeWatchContract(subject);
-    describeCompactContract(subject);
-  });
+export function runStoreContract(
+  name: string,
+  createStore: () => Promise<StoreUnderTest>,
+  options: { readonly skip?: string } = {},
+): void {
+  describe(
+    `store contract: ${name}`,
+    { timeout: TEST_TIMEOUT_MS, skip: options.skip ?? false },
+    () => {
+      let opened: StoreUnderTest | undefined;
+      const subject = (): StoreUnderTest => {
+        if (opened === undefined) throw new Error("the store is not open");
+        return opened;
+      };
+      before(async () => {
+        opened = await createStore();
+      });
+      after(async () => {
+        await opened?.close();
+      });
+      describeKeyContract(subject);
+      describeTxnContract(subject);
+      describeLeaseContract(subject);
+      describeWatchContract(subject);
+      describeCompactContract(subject);
+    },
+  );
 }

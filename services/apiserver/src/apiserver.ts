@@ -6,9 +6,22 @@ import { arch, networkInterfaces, platform } from "node:os";
 import type { ApiTransport } from "@wherry/client";
 import type { EtcdStore } from "@wherry/etcd-api";
 import { newGenericFailure, type UserInfo } from "@wherry/machinery";
-import { nthAddress, NodeUnreachableError, parseCidr, formatAddress, type NodeDialer } from "@wherry/net";
+import {
+  nthAddress,
+  NodeUnreachableError,
+  parseCidr,
+  formatAddress,
+  type NodeDialer,
+} from "@wherry/net";
 import { builtinResources, createResourceRegistry, type ResourceRegistry } from "@wherry/schema";
-import { createService, type Clock, type HttpHandler, type Logger, type MetricsRegistry, type Service } from "@wherry/service-kit";
+import {
+  createService,
+  type Clock,
+  type HttpHandler,
+  type Logger,
+  type MetricsRegistry,
+  type Service,
+} from "@wherry/service-kit";
 import { createAdmissionPlugins } from "./admission/admission-plugins.ts";
 import { createServiceAllocator } from "./allocators/service-allocator.ts";
 import { sendError } from "./answer.ts";
@@ -85,9 +98,17 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
     limits: { ...defaultResourceCacheLimits, eventsMax: config.watchWindowEvents },
     ...(deps.storeRevision === undefined ? {} : { storeRevision: deps.storeRevision }),
   });
-  const objects = createEtcdObjectStore({ store, cache, leases: createLeaseSource(store, clock), locate: stored.locate });
+  const objects = createEtcdObjectStore({
+    store,
+    cache,
+    leases: createLeaseSource(store, clock),
+    locate: stored.locate,
+  });
   const requestMetrics = createRequestMetrics(deps.metrics);
-  const inflight = createInflightLimit({ readOnlyMax: config.readsInflightMax, mutatingMax: config.writesInflightMax }, requestMetrics.inflight);
+  const inflight = createInflightLimit(
+    { readOnlyMax: config.readsInflightMax, mutatingMax: config.writesInflightMax },
+    requestMetrics.inflight,
+  );
   const watchesEnd = new AbortController();
 
   let plugins: readonly AdmissionPlugin[] = [];
@@ -98,7 +119,12 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
   let phase: "starting" | "ready" | "stopping" | "draining" = "starting";
   const cleanups: (() => void)[] = [];
 
-  const operations = createGenericOperations({ store: objects, plugins: () => plugins, clock, random });
+  const operations = createGenericOperations({
+    store: objects,
+    plugins: () => plugins,
+    clock,
+    random,
+  });
   const rest = createRestApi({
     registry,
     store,
@@ -121,7 +147,10 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
   };
 
   const advertiseAddress = config.advertiseAddress ?? ownAddress();
-  const advertisedPort = (): number => config.advertisePort ?? listener?.port ?? (config.listen === undefined || config.listen.port === 0 ? 6443 : config.listen.port);
+  const advertisedPort = (): number =>
+    config.advertisePort ??
+    listener?.port ??
+    (config.listen === undefined || config.listen.port === 0 ? 6443 : config.listen.port);
 
   const service = createService({
     name: "apiserver",
@@ -133,7 +162,14 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
       cleanups.push(
         registry.onChange(() => {
           for (const type of stored.all()) {
-            cache.add(type).catch((error: unknown) => log.error({ err: error, resource: type.resource }, "a new resource could not be read from the store"));
+            cache
+              .add(type)
+              .catch((error: unknown) =>
+                log.error(
+                  { err: error, resource: type.resource },
+                  "a new resource could not be read from the store",
+                ),
+              );
           }
         }),
       );
@@ -149,7 +185,15 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
       });
       allocator.start();
       cleanups.push(() => allocator.close());
-      plugins = [...createAdmissionPlugins({ store: objects, authorization: identity.authorization, clock, random }), allocator];
+      plugins = [
+        ...createAdmissionPlugins({
+          store: objects,
+          authorization: identity.authorization,
+          clock,
+          random,
+        }),
+        allocator,
+      ];
       const { issuer, apiAudiences } = identity;
       handlers = createSubresourceHandlers({
         store: objects,
@@ -158,7 +202,9 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
         tokens: identity.authentication.tokens,
         ...(issuer === undefined ? {} : { issuer }),
         apiAudiences,
-        ...(config.serviceAccount?.maxTokenSeconds === undefined ? {} : { maxTokenSeconds: config.serviceAccount.maxTokenSeconds }),
+        ...(config.serviceAccount?.maxTokenSeconds === undefined
+          ? {}
+          : { maxTokenSeconds: config.serviceAccount.maxTokenSeconds }),
         dialer: deps.dialer ?? unreachable,
         clock,
         random,
@@ -167,7 +213,10 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
       app = await appReady;
       if (config.listen !== undefined) listener = await openListener(config, app.handler);
       const routes: PathRoutes = createPathRoutes([
-        ...createHealthRoutes({ ...healthChecks(), onFailure: (path, failures) => log.warn({ path, failures }, "a health check failed") }),
+        ...createHealthRoutes({
+          ...healthChecks(),
+          onFailure: (path, failures) => log.warn({ path, failures }, "a health check failed"),
+        }),
         ...createDiscoveryRoutes({
           registry,
           serverAddress: () => `${advertiseAddress}:${advertisedPort()}`,
@@ -191,7 +240,10 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
         ...(deps.audit === undefined ? {} : { audit: deps.audit }),
       });
       if (config.bootstrap) {
-        const bootstrap = createBootstrap(clusterObjects(config, advertiseAddress, advertisedPort()), { store: objects, operations, definitionOf: stored.definitionOf, clock, log });
+        const bootstrap = createBootstrap(
+          clusterObjects(config, advertiseAddress, advertisedPort()),
+          { store: objects, operations, definitionOf: stored.definitionOf, clock, log },
+        );
         await bootstrap.run(signal);
         bootstrap.watch();
         cleanups.push(() => bootstrap.close());
@@ -202,7 +254,10 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
         cleanups.push(() => compactor.stop());
       }
       if (phase === "starting") phase = "ready";
-      log.info({ revision: cache.revision, ...(listener === undefined ? {} : { url: listener.url }) }, "apiserver is serving");
+      log.info(
+        { revision: cache.revision, ...(listener === undefined ? {} : { url: listener.url }) },
+        "apiserver is serving",
+      );
     },
     async stop(deadline) {
       const waits = phase === "ready" && config.shutdownDelayMs > 0;
@@ -217,14 +272,27 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
       for (const cleanup of cleanups.splice(0).toReversed()) cleanup();
       await cache.stop();
     },
-    health: () => (cache.failure === undefined ? { status: "ok" } : { status: "failing", reason: `the store cannot be followed: ${cache.failure}` }),
+    health: () =>
+      cache.failure === undefined
+        ? { status: "ok" }
+        : { status: "failing", reason: `the store cannot be followed: ${cache.failure}` },
   });
 
-  function healthChecks(): { readonly live: readonly HealthCheck[]; readonly ready: readonly HealthCheck[] } {
+  function healthChecks(): {
+    readonly live: readonly HealthCheck[];
+    readonly ready: readonly HealthCheck[];
+  } {
     const ping: HealthCheck = { name: "ping", check: () => undefined };
     const etcd: HealthCheck = { name: "etcd", check: () => cache.failure };
-    const started: HealthCheck = { name: "poststarthook/rbac/bootstrap-roles", check: () => (phase === "starting" ? "not finished" : undefined) };
-    const shutdown: HealthCheck = { name: "shutdown", check: () => (phase === "stopping" || phase === "draining" ? "process is shutting down" : undefined) };
+    const started: HealthCheck = {
+      name: "poststarthook/rbac/bootstrap-roles",
+      check: () => (phase === "starting" ? "not finished" : undefined),
+    };
+    const shutdown: HealthCheck = {
+      name: "shutdown",
+      check: () =>
+        phase === "stopping" || phase === "draining" ? "process is shutting down" : undefined,
+    };
     return { live: [ping, etcd, started], ready: [ping, etcd, started, shutdown] };
   }
 
@@ -239,12 +307,18 @@ export function createApiserver(config: ApiserverConfig, deps: ApiserverDeps): A
       },
       upgrade(request, socket, head) {
         if (app !== undefined) app.handler.upgrade(request, socket, head);
-        else socket.end("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        else
+          socket.end(
+            "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+          );
       },
     },
     transport: (user) => createInProcessTransport(user, handle),
     registry,
-    endpoint: () => (listener === undefined ? undefined : { url: listener.url, host: listener.host, port: listener.port }),
+    endpoint: () =>
+      listener === undefined
+        ? undefined
+        : { url: listener.url, host: listener.host, port: listener.port },
     renewCertificate: (certPem, keyPem) => listener?.renew(certPem, keyPem),
   };
 }
@@ -256,8 +330,12 @@ async function openListener(config: ApiserverConfig, handler: HttpHandler): Prom
     {
       host,
       port,
-      ...(certPem === undefined || keyPem === undefined ? {} : { certificate: certPem, privateKey: keyPem }),
-      ...(config.clientCaPem === undefined ? {} : { clientCa: [config.clientCaPem, config.requestHeader?.caPem ?? ""].join("\n") }),
+      ...(certPem === undefined || keyPem === undefined
+        ? {}
+        : { certificate: certPem, privateKey: keyPem }),
+      ...(config.clientCaPem === undefined
+        ? {}
+        : { clientCa: [config.clientCaPem, config.requestHeader?.caPem ?? ""].join("\n") }),
     },
     handler,
   );
@@ -265,10 +343,13 @@ async function openListener(config: ApiserverConfig, handler: HttpHandler): Prom
 
 function wireIdentity(config: ApiserverConfig, store: ObjectStore, clock: Clock) {
   const { serviceAccount, requestHeader, clientCaPem } = config;
-  const signingKey = serviceAccount === undefined ? undefined : parseSigningKey(serviceAccount.signingKeyPem);
+  const signingKey =
+    serviceAccount === undefined ? undefined : parseSigningKey(serviceAccount.signingKeyPem);
   const verificationKeys = (serviceAccount?.keysPem ?? []).flatMap(parseVerificationKeys);
   const issuer =
-    serviceAccount === undefined || signingKey === undefined ? undefined : createTokenIssuer({ issuers: serviceAccount.issuers, signingKey, verificationKeys, clock });
+    serviceAccount === undefined || signingKey === undefined
+      ? undefined
+      : createTokenIssuer({ issuers: serviceAccount.issuers, signingKey, verificationKeys, clock });
   const named = serviceAccount?.apiAudiences ?? [];
   const apiAudiences = named.length > 0 ? named : (serviceAccount?.issuers.slice(0, 1) ?? []);
   const authentication = createAuthentication({
@@ -276,7 +357,10 @@ function wireIdentity(config: ApiserverConfig, store: ObjectStore, clock: Clock)
     store,
     ...(clientCaPem === undefined ? {} : { clientCa: clientCaPem }),
     ...(requestHeader === undefined ? {} : { requestHeader: requestHeaderOptions(requestHeader) }),
-    staticTokens: config.staticTokens.map(({ token, user: { name, uid, groups } }) => ({ token, user: { name, groups, ...(uid === undefined ? {} : { uid }) } })),
+    staticTokens: config.staticTokens.map(({ token, user: { name, uid, groups } }) => ({
+      token,
+      user: { name, groups, ...(uid === undefined ? {} : { uid }) },
+    })),
     ...(issuer === undefined ? {} : { issuer }),
     apiAudiences,
     bootstrapTokens: config.bootstrapTokens,
@@ -285,12 +369,28 @@ function wireIdentity(config: ApiserverConfig, store: ObjectStore, clock: Clock)
   const documents: PathRoute[] = [];
   if (serviceAccount !== undefined && signingKey !== undefined) {
     const keys = [signingKey.publicKey, ...verificationKeys];
-    const options = { issuer: serviceAccount.issuers[0]!, keys, ...(serviceAccount.jwksUri === undefined ? {} : { jwksUri: serviceAccount.jwksUri }) };
+    const options = {
+      issuer: serviceAccount.issuers[0]!,
+      keys,
+      ...(serviceAccount.jwksUri === undefined ? {} : { jwksUri: serviceAccount.jwksUri }),
+    };
     for (const { path, contentType, body } of createOpenIdDocuments(options)) {
-      documents.push({ path, handler: ({ exchange }) => exchange.send(200, { "content-type": contentType, "cache-control": openIdCacheControl }, [body]) });
+      documents.push({
+        path,
+        handler: ({ exchange }) =>
+          exchange.send(200, { "content-type": contentType, "cache-control": openIdCacheControl }, [
+            body,
+          ]),
+      });
     }
   }
-  return { authentication, authorization: createAuthorization({ store }), issuer, apiAudiences, documents };
+  return {
+    authentication,
+    authorization: createAuthorization({ store }),
+    issuer,
+    apiAudiences,
+    documents,
+  };
 }
 
 function requestHeaderOptions({ caPem, ...names }: NonNullable<ApiserverConfig["requestHeader"]>) {
@@ -312,8 +412,13 @@ function clusterObjects(config: ApiserverConfig, advertiseAddress: string, adver
 /** Endpoints may not be loopback addresses, so there has to be another one. */
 function ownAddress(): string {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  const found = addresses.find(({ family, internal }) => family === "IPv4" && !internal) ?? addresses.find(({ internal, address }) => !internal && !address.startsWith("fe80"));
-  if (found === undefined) throw new Error("advertiseAddress: this machine has loopback addresses only; set the address under which others reach the API server");
+  const found =
+    addresses.find(({ family, internal }) => family === "IPv4" && !internal) ??
+    addresses.find(({ internal, address }) => !internal && !address.startsWith("fe80"));
+  if (found === undefined)
+    throw new Error(
+      "advertiseAddress: this machine has loopback addresses only; set the address under which others reach the API server",
+    );
   return found.address;
 }
 
@@ -337,7 +442,9 @@ function metricsRoute(metrics: MetricsRegistry): PathRoute {
     path: "/metrics",
     async handler({ exchange }) {
       const text = await metrics.expose();
-      exchange.send(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, [Buffer.from(text)]);
+      exchange.send(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, [
+        Buffer.from(text),
+      ]);
     },
   };
 }

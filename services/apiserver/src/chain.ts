@@ -42,11 +42,15 @@ export interface AuthorizationAttributes {
   readonly fieldSelector?: string;
 }
 
-export type AuthorizationDecision =
-  | { readonly decision: "allow" | "noOpinion" | "deny"; readonly reason: string };
+export type AuthorizationDecision = {
+  readonly decision: "allow" | "noOpinion" | "deny";
+  readonly reason: string;
+};
 
 export interface Authorizer {
-  authorize(attributes: AuthorizationAttributes): AuthorizationDecision | Promise<AuthorizationDecision>;
+  authorize(
+    attributes: AuthorizationAttributes,
+  ): AuthorizationDecision | Promise<AuthorizationDecision>;
 }
 
 export type AdmissionOperation = "CREATE" | "UPDATE" | "DELETE" | "CONNECT";

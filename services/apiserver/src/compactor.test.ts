@@ -29,7 +29,14 @@ describe("compactor", () => {
     for (const one of both) one.stop();
     // The first round only takes note; each later one compacts to the revision that was current one interval before, and once.
     deepEqual(new Set(compacted).size, compacted.length);
-    deepEqual(compacted.length >= 2 && compacted.every((revision, index) => revision >= revisions[index]! && revision < revisions[index + 1]!), true, JSON.stringify({ compacted, revisions }));
+    deepEqual(
+      compacted.length >= 2 &&
+        compacted.every(
+          (revision, index) => revision >= revisions[index]! && revision < revisions[index + 1]!,
+        ),
+      true,
+      JSON.stringify({ compacted, revisions }),
+    );
     await store.stop();
   });
 });

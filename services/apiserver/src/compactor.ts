@@ -13,7 +13,12 @@ export interface Compactor {
   stop(): void;
 }
 
-export function createCompactor(store: EtcdStore, clock: Clock, log: Logger, intervalMs: number): Compactor {
+export function createCompactor(
+  store: EtcdStore,
+  clock: Clock,
+  log: Logger,
+  intervalMs: number,
+): Compactor {
   let timer: Timer | undefined;
   let stopped = false;
   /** The marker's version as last seen, and the store's revision at that time. */
@@ -23,7 +28,9 @@ export function createCompactor(store: EtcdStore, clock: Clock, log: Logger, int
   const round = async (): Promise<void> => {
     const response = await store.txn({
       compare: [{ target: "version", key: markerKey, result: "equal", operand: seenVersion }],
-      success: [{ kind: "put", request: { key: markerKey, value: Buffer.from(String(seenRevision)) } }],
+      success: [
+        { kind: "put", request: { key: markerKey, value: Buffer.from(String(seenRevision)) } },
+      ],
       failure: [{ kind: "range", request: { key: markerKey } }],
     });
     const { revision } = response.header;

@@ -14,7 +14,10 @@ export const apiserverConfig = z.strictObject({
       certPem: pem.optional(),
       keyPem: pem.optional(),
     })
-    .refine((listen) => (listen.certPem === undefined) === (listen.keyPem === undefined), "certPem and keyPem belong together")
+    .refine(
+      (listen) => (listen.certPem === undefined) === (listen.keyPem === undefined),
+      "certPem and keyPem belong together",
+    )
     .optional(),
   /** Who may sign client certificates. Absent = client certificates are not accepted. */
   clientCaPem: pem.optional(),
@@ -35,7 +38,11 @@ export const apiserverConfig = z.strictObject({
     .array(
       z.strictObject({
         token: z.string().min(1),
-        user: z.strictObject({ name: z.string().min(1), uid: z.string().optional(), groups: z.array(z.string()).default([]) }),
+        user: z.strictObject({
+          name: z.string().min(1),
+          uid: z.string().optional(),
+          groups: z.array(z.string()).default([]),
+        }),
       }),
     )
     .default([]),
@@ -61,7 +68,12 @@ export const apiserverConfig = z.strictObject({
   bootstrap: z.boolean().default(true),
   /** One range per address family, the default family first. */
   serviceCidrs: z.array(cidr).min(1).max(2).default(["10.43.0.0/16"]),
-  nodePorts: z.strictObject({ first: z.number().int().min(1).max(65_535), last: z.number().int().min(1).max(65_535) }).default({ first: 30_000, last: 32_767 }),
+  nodePorts: z
+    .strictObject({
+      first: z.number().int().min(1).max(65_535),
+      last: z.number().int().min(1).max(65_535),
+    })
+    .default({ first: 30_000, last: 32_767 }),
   /** Where pods and other machines reach this server: the endpoint of the service `kubernetes`. Absent = the first address of this machine that is not loopback. */
   advertiseAddress: z.string().min(1).optional(),
   /** Absent = the port of the listener, or 6443. */
@@ -77,7 +89,10 @@ export const apiserverConfig = z.strictObject({
   /** Time between /readyz turning red and the first refused request. */
   shutdownDelayMs: z.number().int().min(0).default(0),
   /** Reported by /version. */
-  kubernetesVersion: z.string().regex(/^v\d+\.\d+\.\d+/).default("v1.36.2+wherry1"),
+  kubernetesVersion: z
+    .string()
+    .regex(/^v\d+\.\d+\.\d+/)
+    .default("v1.36.2+wherry1"),
 });
 
 export type ApiserverConfig = z.output<typeof apiserverConfig>;

@@ -11,7 +11,9 @@ export interface ContinueToken {
 const tokenVersion = "meta.k8s.io/v1";
 
 export function encodeContinue({ revision, start }: ContinueToken): string {
-  return Buffer.from(JSON.stringify({ v: tokenVersion, rv: revision, start })).toString("base64url");
+  return Buffer.from(JSON.stringify({ v: tokenVersion, rv: revision, start })).toString(
+    "base64url",
+  );
 }
 
 /** `prefix` is what all paths of this list begin with; a token never leads out of it. Throws 400. */
@@ -24,11 +26,19 @@ export function decodeContinue(text: string, prefix: string): ContinueToken {
   } catch {
     throw invalid(`continue key is not valid: ${goJsonError(json)}`);
   }
-  if (token === null || token.v !== tokenVersion) throw invalid(`continue key is not valid: server does not recognize this encoded version ${JSON.stringify(token?.v ?? "")}`);
+  if (token === null || token.v !== tokenVersion)
+    throw invalid(
+      `continue key is not valid: server does not recognize this encoded version ${JSON.stringify(token?.v ?? "")}`,
+    );
   const { rv, start } = token;
-  if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv === 0) throw invalid("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
-  if (typeof start !== "string" || start === "") throw invalid("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)");
-  if (start.split("/").includes("..") || !start.startsWith(prefix)) throw invalid(`continue key is not valid: ${start}`);
+  if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv === 0)
+    throw invalid(
+      "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+    );
+  if (typeof start !== "string" || start === "")
+    throw invalid("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)");
+  if (start.split("/").includes("..") || !start.startsWith(prefix))
+    throw invalid(`continue key is not valid: ${start}`);
   return { revision: rv, start };
 }
 
@@ -36,6 +46,7 @@ export function decodeContinue(text: string, prefix: string): ContinueToken {
 function goJsonError(text: string): string {
   const first = text.trimStart()[0];
   if (first === undefined) return "unexpected end of JSON input";
-  if (!'{["-0123456789tfn'.includes(first)) return `invalid character ${first === "'" ? "'\\''" : `'${first}'`} looking for beginning of value`;
+  if (!'{["-0123456789tfn'.includes(first))
+    return `invalid character ${first === "'" ? "'\\''" : `'${first}'`} looking for beginning of value`;
   return "unexpected end of JSON input";
 }

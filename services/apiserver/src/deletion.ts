@@ -17,7 +17,12 @@ export type DeletionStep =
   | { readonly kind: "remove" };
 
 /** Changes `draft` (a copy of the current object) as the step says. */
-export function decideDeletion(definition: ResourceDefinition, draft: Draft, parameters: DeleteParameters, nowMs: number): DeletionStep {
+export function decideDeletion(
+  definition: ResourceDefinition,
+  draft: Draft,
+  parameters: DeleteParameters,
+  nowMs: number,
+): DeletionStep {
   const current = draft as KubeObject;
   const { deletionTimestamp, deletionGracePeriodSeconds: pendingSeconds = 0 } = current.metadata;
   let graceful: number | undefined;
@@ -36,7 +41,9 @@ export function decideDeletion(definition: ResourceDefinition, draft: Draft, par
   }
   const before = current.metadata.finalizers ?? [];
   const finalizers = finalizersAfter(before, parameters);
-  const changed = finalizers.length !== before.length || finalizers.some((finalizer, index) => finalizer !== before[index]);
+  const changed =
+    finalizers.length !== before.length ||
+    finalizers.some((finalizer, index) => finalizer !== before[index]);
   if (changed) {
     if (finalizers.length === 0) delete draft.metadata["finalizers"];
     else draft.metadata["finalizers"] = finalizers;
@@ -52,7 +59,8 @@ export function decideDeletion(definition: ResourceDefinition, draft: Draft, par
 /** True when an update leaves nothing that holds a deleted object back. */
 export function isFinished(object: KubeObject): boolean {
   const { deletionTimestamp, deletionGracePeriodSeconds = 0, finalizers = [] } = object.metadata;
-  if (deletionTimestamp === undefined || finalizers.length > 0 || deletionGracePeriodSeconds > 0) return false;
+  if (deletionTimestamp === undefined || finalizers.length > 0 || deletionGracePeriodSeconds > 0)
+    return false;
   const spec = (object as { readonly spec?: { readonly finalizers?: readonly string[] } }).spec;
   return object.kind !== "Namespace" || (spec?.finalizers ?? []).length === 0;
 }
@@ -62,10 +70,18 @@ function isGraceful(definition: ResourceDefinition): boolean {
   return definition.group === "" && definition.resource === "pods";
 }
 
-function graceSeconds(definition: ResourceDefinition, pod: KubeObject, wanted: number | undefined): number {
-  const { spec, status } = pod as { readonly spec?: { readonly nodeName?: string }; readonly status?: { readonly phase?: string } };
+function graceSeconds(
+  definition: ResourceDefinition,
+  pod: KubeObject,
+  wanted: number | undefined,
+): number {
+  const { spec, status } = pod as {
+    readonly spec?: { readonly nodeName?: string };
+    readonly status?: { readonly phase?: string };
+  };
   // Nobody has to be waited for when no node runs it.
-  if ((spec?.nodeName ?? "") === "" || status?.phase === "Failed" || status?.phase === "Succeeded") return 0;
+  if ((spec?.nodeName ?? "") === "" || status?.phase === "Failed" || status?.phase === "Succeeded")
+    return 0;
   const seconds = wanted ?? definition.strategy.defaultGracePeriodSeconds(pod);
   return seconds < 0 ? 1 : seconds;
 }
@@ -74,11 +90,15 @@ function mark(draft: Draft, dueMs: number, seconds: number): void {
   draft.metadata["deletionTimestamp"] = formatTime(dueMs);
   draft.metadata["deletionGracePeriodSeconds"] = seconds;
   const { generation } = draft.metadata;
-  if (typeof generation === "number" && generation > 0) draft.metadata["generation"] = generation + 1;
+  if (typeof generation === "number" && generation > 0)
+    draft.metadata["generation"] = generation + 1;
 }
 
 /** The garbage collector's finalizers as the request wants them; others stay. */
-function finalizersAfter(before: readonly string[], { orphanDependents, propagationPolicy }: DeleteParameters): readonly string[] {
+function finalizersAfter(
+  before: readonly string[],
+  { orphanDependents, propagationPolicy }: DeleteParameters,
+): readonly string[] {
   let orphan = before.includes(orphanFinalizer);
   let foreground = !orphan && before.includes(foregroundFinalizer);
   if (orphanDependents !== undefined) {
@@ -88,8 +108,15 @@ function finalizersAfter(before: readonly string[], { orphanDependents, propagat
     orphan = propagationPolicy === "Orphan";
     foreground = propagationPolicy === "Foreground";
   }
-  const kept = before.filter((finalizer) => finalizer !== orphanFinalizer && finalizer !== foregroundFinalizer);
-  const wanted = [...kept, ...(orphan ? [orphanFinalizer] : []), ...(foreground ? [foregroundFinalizer] : [])];
-  const same = wanted.length === before.length && wanted.every((finalizer) => before.includes(finalizer));
+  const kept = before.filter(
+    (finalizer) => finalizer !== orphanFinalizer && finalizer !== foregroundFinalizer,
+  );
+  const wanted = [
+    ...kept,
+    ...(orphan ? [orphanFinalizer] : []),
+    ...(foreground ? [foregroundFinalizer] : []),
+  ];
+  const same =
+    wanted.length === before.length && wanted.every((finalizer) => before.includes(finalizer));
   return same ? before : wanted;
 }

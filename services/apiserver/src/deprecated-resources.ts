@@ -4,6 +4,10 @@ const warnings: Readonly<Record<string, string>> = {
   "/v1/endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 };
 
-export function deprecationWarning(group: string, version: string, resource: string): string | undefined {
+export function deprecationWarning(
+  group: string,
+  version: string,
+  resource: string,
+): string | undefined {
   return warnings[`${group}/${version}/${resource}`];
 }

@@ -1,14 +1,38 @@
 /** `ObjectStore` over an `EtcdStore` (writes, by compare-and-set) and the watch cache (reads). */
 import type { Compare, EtcdStore, KeyValue, TxnResponse } from "@wherry/etcd-api";
-import { jsonEqual, newAlreadyExists, newConflict, newInternal, newNotFound, newUnknownResource, type Json, type KubeObject } from "@wherry/machinery";
+import {
+  jsonEqual,
+  newAlreadyExists,
+  newConflict,
+  newInternal,
+  newNotFound,
+  newUnknownResource,
+  type Json,
+  type KubeObject,
+} from "@wherry/machinery";
 import type { Draft } from "@wherry/schema";
 import type { CacheEntry } from "./cache-entry.ts";
 import type { LeaseSource } from "./event-leases.ts";
-import type { ObjectChange, ObjectDeletion, ObjectStore, ObjectWriteOptions, Preconditions, ReadOptions, ResourceId, UpdateOptions } from "./object-store.ts";
+import type {
+  ObjectChange,
+  ObjectDeletion,
+  ObjectStore,
+  ObjectWriteOptions,
+  Preconditions,
+  ReadOptions,
+  ResourceId,
+  UpdateOptions,
+} from "./object-store.ts";
 import type { ResourceCache, Snapshot } from "./resource-cache.ts";
 import { apiErrorOfStore } from "./store-error.ts";
 import { objectPath, prefixEnd, storageKey } from "./storage-keys.ts";
-import { canonicalValue, decodeValue, encodeValue, valuePrefix } from "./stored-value.ts";
+import {
+  canonicalValue,
+  decodeValue,
+  encodeValue,
+  loadProtobuf,
+  valuePrefix,
+} from "./stored-value.ts";
 import type { StoredType, WatchCache } from "./watch-cache.ts";
 
 export interface StoredResource extends StoredType, ResourceId {
@@ -38,7 +62,12 @@ interface Current {
   readonly fresh: boolean;
 }
 
-export function createEtcdObjectStore({ store, cache, leases, locate }: EtcdObjectStoreDeps): EtcdObjectStore {
+export function createEtcdObjectStore({
+  store,
+  cache,
+  leases,
+  locate,
+}: EtcdObjectStoreDeps): EtcdObjectStore {
   const values = new WeakMap<KubeObject, { value: Buffer; revision: number }>();
 
   const located = (resource: ResourceId): StoredResource => {
@@ -48,14 +77,22 @@ export function createEtcdObjectStore({ store, cache, leases, locate }: EtcdObje
   };
   const cacheOf = (resource: ResourceId): ResourceCache => {
     const found = cache.cache(located(resource).storagePrefix);
-    if (found === undefined) throw newInternal(`the cache of ${resource.resource} is not ready yet`);
+    if (found === undefined)
+      throw newInternal(`the cache of ${resource.resource} is not ready yet`);
     return found;
   };
-  const handOut = <T extends KubeObject>(object: KubeObject, value: Buffer, revision: number): T => {
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller knows which kind lies there.
+  const handOut = <T extends KubeObject>(
+    object: KubeObject,
+    value: Buffer,
+    revision: number,
+  ): T => {
     values.set(object, { value, revision });
     return object as T;
   };
-  const fromEntry = <T extends KubeObject>(entry: CacheEntry): T => handOut(entry.object(), entry.value, entry.revision);
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller knows which kind lies there.
+  const fromEntry = <T extends KubeObject>(entry: CacheEntry): T =>
+    handOut(entry.object(), entry.value, entry.revision);
 
   const write = async (
     resource: ResourceId,
@@ -67,15 +104,26 @@ export function createEtcdObjectStore({ store, cache, leases, locate }: EtcdObje
   ): Promise<TxnResponse> => {
     try {
       const failure = operation === "create" ? [] : [{ kind: "range" as const, request: { key } }];
-      return await store.txn({ compare: [compare], success, failure }, signal === undefined ? {} : { signal });
+      return await store.txn(
+        { compare: [compare], success, failure },
+        signal === undefined ? {} : { signal },
+      );
     } catch (error) {
       throw apiErrorOfStore(error, resource, operation);
     }
   };
 
-  const readFresh = async (resource: StoredResource, path: string, options: ReadOptions): Promise<Current | undefined> => {
+  const readFresh = async (
+    resource: StoredResource,
+    path: string,
+    options: ReadOptions,
+  ): Promise<Current | undefined> => {
     try {
-      const response = await store.range({ key: storageKey(resource.storagePrefix, path), limit: 1 }, options);
+      const response = await store.range(
+        { key: storageKey(resource.storagePrefix, path), limit: 1 },
+        options,
+      );
+      await loadProtobuf(response.kvs);
       return currentOf(resource, response.kvs[0]);
     } catch (error) {
       throw apiErrorOfStore(error, resource, "get");
@@ -83,16 +131,28 @@ export function createEtcdObjectStore({ store, cache, leases, locate }: EtcdObje
   };
   const currentOf = (resource: StoredResource, kv: KeyValue | undefined): Current | undefined => {
     if (kv === undefined) return undefined;
-    const value = canonicalValue(kv.key.toString(), kv.value, resource, Buffer.from(valuePrefix(resource)));
+    const value = canonicalValue(
+      kv.key.toString(),
+      kv.value,
+      resource,
+      Buffer.from(valuePrefix(resource)),
+    );
     return { value, revision: kv.modRevision, fresh: true };
   };
   const readCached = (resource: StoredResource, path: string): Current | undefined => {
     const entry = cache.cache(resource.storagePrefix)?.snapshot.get(path);
-    return entry === undefined ? undefined : { value: entry.value, revision: entry.revision, fresh: false };
+    return entry === undefined
+      ? undefined
+      : { value: entry.value, revision: entry.revision, fresh: false };
   };
-  const freshFromFailure = (resource: StoredResource, response: TxnResponse): Current | undefined => {
+  const freshFromFailure = async (
+    resource: StoredResource,
+    response: TxnResponse,
+  ): Promise<Current | undefined> => {
     const first = response.responses[0];
-    return currentOf(resource, first?.kind === "range" ? first.response.kvs[0] : undefined);
+    const kvs = first?.kind === "range" ? first.response.kvs : [];
+    await loadProtobuf(kvs);
+    return currentOf(resource, kvs[0]);
   };
 
   return {
@@ -117,21 +177,29 @@ export function createEtcdObjectStore({ store, cache, leases, locate }: EtcdObje
       return entry === undefined ? undefined : fromEntry(entry);
     },
 
-    peekAll: (resource, namespace = "") => [...entriesOf(cacheOf(resource).snapshot, namespace)].map((entry) => fromEntry(entry)),
+    peekAll: (resource, namespace = "") =>
+      [...entriesOf(cacheOf(resource).snapshot, namespace)].map((entry) => fromEntry(entry)),
 
-    subscribe: (resource, handler) => subscribeTo(cacheOf(resource), handler as (change: ObjectChange) => void),
+    subscribe: (resource, handler) =>
+      subscribeTo(cacheOf(resource), handler as (change: ObjectChange) => void),
 
-    async create<T extends KubeObject>(resource: ResourceId, object: KubeObject, options: ObjectWriteOptions = {}): Promise<T> {
+    async create<T extends KubeObject>(
+      resource: ResourceId,
+      object: KubeObject,
+      options: ObjectWriteOptions = {},
+    ): Promise<T> {
       const stored = located(resource);
       const { namespace = "", name = "" } = object.metadata;
       const path = objectPath(namespace, name);
       const value = encodeValue(stored, object);
       if (options.dryRun === true) {
-        if ((await readFresh(stored, path, options)) !== undefined) throw newAlreadyExists(resource, name);
+        if ((await readFresh(stored, path, options)) !== undefined)
+          throw newAlreadyExists(resource, name);
         return JSON.parse(value.toString()) as T;
       }
       const key = storageKey(stored.storagePrefix, path);
-      const lease = stored.ttlSeconds === undefined ? undefined : await leases.leaseFor(stored.ttlSeconds);
+      const lease =
+        stored.ttlSeconds === undefined ? undefined : await leases.leaseFor(stored.ttlSeconds);
       const response = await write(
         resource,
         "create",
@@ -155,7 +223,7 @@ export function createEtcdObjectStore({ store, cache, leases, locate }: EtcdObje
       const path = objectPath(namespace, name);
       const key = storageKey(stored.storagePrefix, path);
       let current = readCached(stored, path) ?? (await readFresh(stored, path, options));
-      for (let lostRaces = 0; ; ) {
+      for (let lostRaces = 0; ;) {
         if (current === undefined) throw newNotFound(resource, name);
         const { value, revision, fresh }: Current = current;
         const before = decodeValue(value, revision);
@@ -169,8 +237,12 @@ export function createEtcdObjectStore({ store, cache, leases, locate }: EtcdObje
           current = await readFresh(stored, path, options);
           continue;
         }
-        const encoded = changed === undefined ? value : encodeValue(stored, changed as KubeObject);
-        if (changed === undefined || encoded.equals(value) || jsonEqual(JSON.parse(encoded.toString()) as Json, JSON.parse(value.toString()) as Json)) {
+        const encoded = changed === undefined ? value : encodeValue(stored, changed);
+        if (
+          changed === undefined ||
+          encoded.equals(value) ||
+          jsonEqual(JSON.parse(encoded.toString()) as Json, JSON.parse(value.toString()) as Json)
+        ) {
           if (fresh) return handOut(before, value, revision);
           current = await readFresh(stored, path, options);
           if (current?.revision === revision) return handOut(before, value, revision);
@@ -183,26 +255,42 @@ export function createEtcdObjectStore({ store, cache, leases, locate }: EtcdObje
           current = live;
           continue;
         }
-        const lease = stored.ttlSeconds === undefined ? undefined : await leases.leaseFor(stored.ttlSeconds);
+        const lease =
+          stored.ttlSeconds === undefined ? undefined : await leases.leaseFor(stored.ttlSeconds);
         const response = await write(
           resource,
           "update",
           { target: "mod", key, result: "equal", operand: revision },
-          [{ kind: "put", request: { key, value: encoded, ...(lease === undefined ? {} : { lease }) } }],
+          [
+            {
+              kind: "put",
+              request: { key, value: encoded, ...(lease === undefined ? {} : { lease }) },
+            },
+          ],
           key,
           options.signal,
         );
         if (response.succeeded) {
-          return handOut(decodeValue(encoded, response.header.revision), encoded, response.header.revision);
+          return handOut(
+            decodeValue(encoded, response.header.revision),
+            encoded,
+            response.header.revision,
+          );
         }
-        current = freshFromFailure(stored, response);
+        current = await freshFromFailure(stored, response);
         // Being behind is not a lost race: the first fresh attempt is still free.
         if (fresh) lostRaces += 1;
-        if (lostRaces > (options.retriesMax ?? defaultRetriesMax)) throw newConflict(resource, name);
+        if (lostRaces > (options.retriesMax ?? defaultRetriesMax))
+          throw newConflict(resource, name);
       }
     },
 
-    async delete<T extends KubeObject>(resource: ResourceId, namespace: string, name: string, options: ObjectDeletion = {}): Promise<T> {
+    async delete<T extends KubeObject>(
+      resource: ResourceId,
+      namespace: string,
+      name: string,
+      options: ObjectDeletion = {},
+    ): Promise<T> {
       const stored = located(resource);
       const path = objectPath(namespace, name);
       const key = storageKey(stored.storagePrefix, path);
@@ -221,26 +309,47 @@ export function createEtcdObjectStore({ store, cache, leases, locate }: EtcdObje
           key,
           options.signal,
         );
-        if (response.succeeded) return handOut(decodeValue(value, response.header.revision), value, response.header.revision);
+        if (response.succeeded)
+          return handOut(
+            decodeValue(value, response.header.revision),
+            value,
+            response.header.revision,
+          );
         if (lostRaces >= defaultRetriesMax) throw newConflict(resource, name);
-        current = freshFromFailure(stored, response);
+        current = await freshFromFailure(stored, response);
       }
     },
   };
 }
 
 /** The entries of one namespace, or all. */
-export function entriesOf(snapshot: Snapshot, namespace: string): Generator<CacheEntry, void, undefined> {
-  return namespace === "" ? snapshot.range() : snapshot.range(`${namespace}/`, prefixEnd(`${namespace}/`));
+export function entriesOf(
+  snapshot: Snapshot,
+  namespace: string,
+): Generator<CacheEntry, void, undefined> {
+  return namespace === ""
+    ? snapshot.range()
+    : snapshot.range(`${namespace}/`, prefixEnd(`${namespace}/`));
 }
 
-export function checkPreconditions(resource: ResourceId, object: KubeObject, preconditions: Preconditions | undefined): void {
+export function checkPreconditions(
+  resource: ResourceId,
+  object: KubeObject,
+  preconditions: Preconditions | undefined,
+): void {
   const { uid, resourceVersion } = object.metadata;
   const name = object.metadata.name ?? "";
   if (preconditions?.uid !== undefined && preconditions.uid !== uid) {
-    throw newConflict(resource, name, `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid ?? ""}`);
+    throw newConflict(
+      resource,
+      name,
+      `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid ?? ""}`,
+    );
   }
-  if (preconditions?.resourceVersion !== undefined && preconditions.resourceVersion !== resourceVersion) {
+  if (
+    preconditions?.resourceVersion !== undefined &&
+    preconditions.resourceVersion !== resourceVersion
+  ) {
     throw newConflict(
       resource,
       name,
@@ -265,24 +374,42 @@ function subscribeTo(cache: ResourceCache, handler: (change: ObjectChange) => vo
       const { entry, previous, revision } = event;
       if (entry === undefined) handler({ type: "deleted", object: previous!.object(), revision });
       else if (previous === undefined) handler({ type: "added", object: entry.object(), revision });
-      else handler({ type: "modified", object: entry.object(), previous: previous.object(), revision });
+      else
+        handler({
+          type: "modified",
+          object: entry.object(),
+          previous: previous.object(),
+          revision,
+        });
     }
     seen = cache.snapshot;
   };
-  for (const entry of seen.range()) handler({ type: "added", object: entry.object(), revision: entry.revision });
+  for (const entry of seen.range())
+    handler({ type: "added", object: entry.object(), revision: entry.revision });
   return cache.listen(deliver);
 }
 
 /** After a reset: what a subscriber has to learn to get from one state to the other. */
-function deliverDifference(before: Snapshot, after: Snapshot, handler: (change: ObjectChange) => void): void {
+function deliverDifference(
+  before: Snapshot,
+  after: Snapshot,
+  handler: (change: ObjectChange) => void,
+): void {
   for (const entry of before.range()) {
-    if (after.get(entry.path) === undefined) handler({ type: "deleted", object: entry.object(), revision: entry.revision });
+    if (after.get(entry.path) === undefined)
+      handler({ type: "deleted", object: entry.object(), revision: entry.revision });
   }
   for (const entry of after.range()) {
     const previous = before.get(entry.path);
-    if (previous === undefined) handler({ type: "added", object: entry.object(), revision: entry.revision });
+    if (previous === undefined)
+      handler({ type: "added", object: entry.object(), revision: entry.revision });
     else if (previous.revision !== entry.revision) {
-      handler({ type: "modified", object: entry.object(), previous: previous.object(), revision: entry.revision });
+      handler({
+        type: "modified",
+        object: entry.object(),
+        previous: previous.object(),
+        revision: entry.revision,
+      });
     }
   }
 }

@@ -15,11 +15,17 @@ export interface LeaseSource {
 }
 
 export function createLeaseSource(store: Pick<Leases, "leaseGrant">, clock: Clock): LeaseSource {
-  let current: { id: Promise<bigint>; ttlSeconds: number; reusableUntilMs: number; objects: number } | undefined;
+  let current:
+    | { id: Promise<bigint>; ttlSeconds: number; reusableUntilMs: number; objects: number }
+    | undefined;
   return {
     async leaseFor(ttlSeconds) {
       const nowMs = clock.monotonic();
-      if (current?.ttlSeconds === ttlSeconds && nowMs < current.reusableUntilMs && current.objects < objectsPerLeaseMax) {
+      if (
+        current?.ttlSeconds === ttlSeconds &&
+        nowMs < current.reusableUntilMs &&
+        current.objects < objectsPerLeaseMax
+      ) {
         current.objects += 1;
         return current.id;
       }

@@ -14,25 +14,53 @@ export interface HealthOptions {
   readonly onFailure: (path: string, failures: readonly string[]) => void;
 }
 
-export function createHealthRoutes({ live, ready, onFailure }: HealthOptions): readonly PathRoute[] {
-  return [...routesOf("livez", live, onFailure), ...routesOf("readyz", ready, onFailure), ...routesOf("healthz", live, onFailure)];
-}
-
-function routesOf(endpoint: string, checks: readonly HealthCheck[], onFailure: HealthOptions["onFailure"]): readonly PathRoute[] {
+export function createHealthRoutes({
+  live,
+  ready,
+  onFailure,
+}: HealthOptions): readonly PathRoute[] {
   return [
-    { path: `/${endpoint}`, handler: combined(endpoint, checks, onFailure) },
-    ...checks.map(({ name, check }): PathRoute => ({ path: `/${endpoint}/${name}`, handler: ({ exchange }) => single(exchange, name, check()) })),
+    ...routesOf("livez", live, onFailure),
+    ...routesOf("readyz", ready, onFailure),
+    ...routesOf("healthz", live, onFailure),
   ];
 }
 
-function single(exchange: Parameters<PathHandler>[0]["exchange"], name: string, failure: string | undefined): void {
+function routesOf(
+  endpoint: string,
+  checks: readonly HealthCheck[],
+  onFailure: HealthOptions["onFailure"],
+): readonly PathRoute[] {
+  return [
+    { path: `/${endpoint}`, handler: combined(endpoint, checks, onFailure) },
+    ...checks.map(({ name, check }): PathRoute => ({
+      path: `/${endpoint}/${name}`,
+      handler: ({ exchange }) => single(exchange, name, check()),
+    })),
+  ];
+}
+
+function single(
+  exchange: Parameters<PathHandler>[0]["exchange"],
+  name: string,
+  failure: string | undefined,
+): void {
   if (failure === undefined) sendText(exchange, 200, "ok");
   else sendText(exchange, 500, `internal server error: ${name} failed\n`);
 }
 
-function combined(endpoint: string, checks: readonly HealthCheck[], onFailure: HealthOptions["onFailure"]): PathHandler {
+function combined(
+  endpoint: string,
+  checks: readonly HealthCheck[],
+  onFailure: HealthOptions["onFailure"],
+): PathHandler {
   return ({ exchange, info }) => {
-    const excluded = new Set(info.query.getAll("exclude").flatMap((value) => value.split(",")).filter((value) => value !== ""));
+    const excluded = new Set(
+      info.query
+        .getAll("exclude")
+        .flatMap((value) => value.split(","))
+        .filter((value) => value !== ""),
+    );
     const lines: string[] = [];
     const failures: string[] = [];
     for (const { name, check } of checks) {
@@ -48,7 +76,10 @@ function combined(endpoint: string, checks: readonly HealthCheck[], onFailure: H
       }
     }
     if (excluded.size > 0) {
-      const names = [...excluded].sort().map((name) => JSON.stringify(name)).join(",");
+      const names = [...excluded]
+        .sort()
+        .map((name) => JSON.stringify(name))
+        .join(",");
       lines.push(`warn: some health checks cannot be excluded: no matches for ${names}\n`);
     }
     if (failures.length > 0) {

@@ -13,7 +13,9 @@ export interface HttpApp {
   close(): Promise<void>;
 }
 
-export async function createHttpApp(handle: (exchange: Exchange) => Promise<void>): Promise<HttpApp> {
+export async function createHttpApp(
+  handle: (exchange: Exchange) => Promise<void>,
+): Promise<HttpApp> {
   let listener: RequestListener | undefined;
   const app = fastify({
     logger: false,
@@ -21,7 +23,7 @@ export async function createHttpApp(handle: (exchange: Exchange) => Promise<void
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 16_384, ignoreTrailingSlash: false },
     serverFactory: (captured) => {
-      listener = captured as RequestListener;
+      listener = captured;
       return createServer();
     },
     // What the router cannot read (a broken percent sign) is for the chain to refuse, with its own words.

@@ -24,7 +24,10 @@ export function createHttpExchange(request: HttpRequest, response: HttpResponse)
       const value = headers[name]!;
       out[name] = typeof value === "string" ? value : [...value];
     }
-    (response as { writeHead(status: number, headers: OutgoingHttpHeaders): unknown }).writeHead(status, out);
+    (response as { writeHead(status: number, headers: OutgoingHttpHeaders): unknown }).writeHead(
+      status,
+      out,
+    );
   };
 
   return {
@@ -50,8 +53,13 @@ export function createHttpExchange(request: HttpRequest, response: HttpResponse)
     send(status, headers, body) {
       finished = true;
       const length = body.reduce((sum, chunk) => sum + chunk.length, 0);
-      writeHead(status, status === 204 ? headers : { ...headers, "content-length": String(length) });
-      (response as { end(chunk: Uint8Array): unknown }).end(body.length === 1 ? body[0]! : Buffer.concat(body));
+      writeHead(
+        status,
+        status === 204 ? headers : { ...headers, "content-length": String(length) },
+      );
+      (response as { end(chunk: Uint8Array): unknown }).end(
+        body.length === 1 ? body[0]! : Buffer.concat(body),
+      );
     },
     startStream(status, headers) {
       writeHead(status, headers);
@@ -65,7 +73,11 @@ export function createHttpExchange(request: HttpRequest, response: HttpResponse)
 }
 
 /** An upgrade request: whoever takes it answers on the socket; an answer through `send` becomes a plain HTTP/1.1 response. */
-export function createUpgradeExchange(request: IncomingMessage, socket: Duplex, head: Buffer): Exchange {
+export function createUpgradeExchange(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Exchange {
   const controller = new AbortController();
   let answered = false;
   socket.once("close", () => controller.abort(new Error("the client closed the connection")));
@@ -95,10 +107,15 @@ export function createUpgradeExchange(request: IncomingMessage, socket: Duplex, 
     send(status, headers, body) {
       answered = true;
       const bytes = Buffer.concat(body);
-      const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`, "Connection: close", `Content-Length: ${bytes.length}`];
+      const lines = [
+        `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
+        "Connection: close",
+        `Content-Length: ${bytes.length}`,
+      ];
       for (const [name, value] of Object.entries(headers)) {
         if (name === "connection") continue;
-        for (const line of typeof value === "string" ? [value] : value) lines.push(`${name}: ${line}`);
+        for (const line of typeof value === "string" ? [value] : value)
+          lines.push(`${name}: ${line}`);
       }
       socket.end(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`), bytes]));
     },
@@ -106,7 +123,8 @@ export function createUpgradeExchange(request: IncomingMessage, socket: Duplex, 
       answered = true;
       const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`, "Connection: close"];
       for (const [name, value] of Object.entries(headers)) {
-        for (const line of typeof value === "string" ? [value] : value) lines.push(`${name}: ${line}`);
+        for (const line of typeof value === "string" ? [value] : value)
+          lines.push(`${name}: ${line}`);
       }
       socket.write(`${lines.join("\r\n")}\r\n\r\n`);
       return {
@@ -127,12 +145,15 @@ export function createUpgradeExchange(request: IncomingMessage, socket: Duplex, 
 
 function httpResponseStream(response: HttpResponse, onFinish: () => void): ResponseStream {
   const isOpen = (): boolean => !response.writableEnded && !response.destroyed && !response.closed;
-  const write = (chunk: Uint8Array): boolean => (response as { write(chunk: Uint8Array): boolean }).write(chunk);
+  const write = (chunk: Uint8Array): boolean =>
+    (response as { write(chunk: Uint8Array): boolean }).write(chunk);
   return {
     write: (chunk) => isOpen() && write(chunk),
     drained: () => (isOpen() ? drainOf(response) : Promise.resolve()),
     get bufferedBytes() {
-      return "stream" in response ? (response.stream?.writableLength ?? 0) : response.writableLength;
+      return "stream" in response
+        ? (response.stream?.writableLength ?? 0)
+        : response.writableLength;
     },
     end() {
       onFinish();
@@ -166,7 +187,11 @@ function drainOf(writable: Drainable): Promise<void> {
   });
 }
 
-async function readAll(source: AsyncIterable<Uint8Array>, maxBytes: number, declared: string | undefined): Promise<Buffer> {
+async function readAll(
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  declared: string | undefined,
+): Promise<Buffer> {
   const tooLarge = (): Error => newRequestEntityTooLarge(`limit is ${maxBytes}`);
   if (declared !== undefined && Number(declared) > maxBytes) throw tooLarge();
   const chunks: Uint8Array[] = [];

@@ -9,7 +9,10 @@ import type { Exchange, ResponseHeaders, ResponseStream } from "./exchange.ts";
 /** Bytes that may wait for the reader before `write` says that it is full. */
 const highWaterMarkBytes = 64 * 1024;
 
-export function createInProcessTransport(user: UserInfo, handle: (exchange: Exchange) => Promise<void>): ApiTransport {
+export function createInProcessTransport(
+  user: UserInfo,
+  handle: (exchange: Exchange) => Promise<void>,
+): ApiTransport {
   return {
     roundTrip(request) {
       const { exchange, response } = createExchange(request, user);
@@ -20,7 +23,10 @@ export function createInProcessTransport(user: UserInfo, handle: (exchange: Exch
   };
 }
 
-function createExchange(request: ApiRequest, user: UserInfo): { readonly exchange: Exchange; readonly response: Promise<ApiResponse> } {
+function createExchange(
+  request: ApiRequest,
+  user: UserInfo,
+): { readonly exchange: Exchange; readonly response: Promise<ApiResponse> } {
   const answer = createDeferred<ApiResponse>();
   const controller = new AbortController();
   let leave: (() => void) | undefined;
@@ -35,7 +41,10 @@ function createExchange(request: ApiRequest, user: UserInfo): { readonly exchang
 
   // The caller may reuse its buffer once the call has returned.
   const body = request.body === undefined ? Buffer.alloc(0) : Buffer.from(request.body);
-  const begin = (status: number, headers: ResponseHeaders): ResponseStream & { readonly body: AsyncIterable<Uint8Array> } => {
+  const begin = (
+    status: number,
+    headers: ResponseHeaders,
+  ): ResponseStream & { readonly body: AsyncIterable<Uint8Array> } => {
     const pipe = createPipe(
       () => {
         release();
@@ -82,7 +91,11 @@ function createExchange(request: ApiRequest, user: UserInfo): { readonly exchang
   return { exchange, response: answer.promise };
 }
 
-function createPipe(onLeave: () => void, onEnd: () => void, reason: () => Error | undefined): ResponseStream & { readonly body: AsyncIterable<Uint8Array> } {
+function createPipe(
+  onLeave: () => void,
+  onEnd: () => void,
+  reason: () => Error | undefined,
+): ResponseStream & { readonly body: AsyncIterable<Uint8Array> } {
   let queue: Uint8Array[] = [];
   let bytes = 0;
   let state: "open" | "ended" | "aborted" | "left" = "open";
@@ -133,7 +146,8 @@ function createPipe(onLeave: () => void, onEnd: () => void, reason: () => Error 
       notify();
       return bytes < highWaterMarkBytes;
     },
-    drained: () => (state === "open" && bytes >= highWaterMarkBytes ? drained.promise : Promise.resolve()),
+    drained: () =>
+      state === "open" && bytes >= highWaterMarkBytes ? drained.promise : Promise.resolve(),
     get bufferedBytes() {
       return bytes;
     },
@@ -159,5 +173,10 @@ function createPipe(onLeave: () => void, onEnd: () => void, reason: () => Error 
 }
 
 function flatHeaders(headers: ResponseHeaders): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, typeof value === "string" ? value : value.join(", ")]));
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name,
+      typeof value === "string" ? value : value.join(", "),
+    ]),
+  );
 }

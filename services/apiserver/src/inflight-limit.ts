@@ -21,7 +21,11 @@ const longRunningSubresources = new Set(["attach", "exec", "proxy", "log", "port
 const exempt = (): void => {};
 
 export function isLongRunning(info: RequestInfo): boolean {
-  return info.verb === "watch" || info.verb === "proxy" || (info.isResourceRequest && longRunningSubresources.has(info.subresource));
+  return (
+    info.verb === "watch" ||
+    info.verb === "proxy" ||
+    (info.isResourceRequest && longRunningSubresources.has(info.subresource))
+  );
 }
 
 export function createInflightLimit(limits: InflightLimits, gauge: Gauge): InflightLimit {

@@ -10,8 +10,18 @@ import { createTurns } from "./turns.ts";
 
 const chunkBytes = 128 * 1024;
 
-export async function sendList(exchange: Exchange, { entries, meta }: ListResult, encoding: ObjectEncoding, warnings: readonly string[], clock: Clock): Promise<void> {
-  const headers = { "content-type": "application/json", "cache-control": "no-cache, private", ...warningHeader(warnings) };
+export async function sendList(
+  exchange: Exchange,
+  { entries, meta }: ListResult,
+  encoding: ObjectEncoding,
+  warnings: readonly string[],
+  clock: Clock,
+): Promise<void> {
+  const headers = {
+    "content-type": "application/json",
+    "cache-control": "no-cache, private",
+    ...warningHeader(warnings),
+  };
   const turns = createTurns(clock);
   let pieces: Piece[] = [encoding.listHead(meta)];
   let bytes = 0;
@@ -52,10 +62,16 @@ interface Sink {
   end(): Promise<void>;
 }
 
-function openSink(exchange: Exchange, headers: Readonly<Record<string, string | readonly string[]>>): Sink {
+function openSink(
+  exchange: Exchange,
+  headers: Readonly<Record<string, string | readonly string[]>>,
+): Sink {
   // The first chunk alone is as large as upstream's threshold, so the answer as a whole is.
   const gzips = chunkBytes >= gzipThresholdBytes && acceptsGzip(exchange);
-  const stream = exchange.startStream(200, gzips ? { ...headers, "content-encoding": "gzip", vary: "Accept-Encoding" } : headers);
+  const stream = exchange.startStream(
+    200,
+    gzips ? { ...headers, "content-encoding": "gzip", vary: "Accept-Encoding" } : headers,
+  );
   return gzips ? gzipSink(stream) : plainSink(stream);
 }
 

@@ -31,7 +31,11 @@ export interface ListOptions {
   readonly sendInitialEvents: boolean | undefined;
 }
 
-export function parseListOptions(query: URLSearchParams, served: ServedResource, watch: boolean): ListOptions {
+export function parseListOptions(
+  query: URLSearchParams,
+  served: ServedResource,
+  watch: boolean,
+): ListOptions {
   const match = query.get("resourceVersionMatch") ?? "";
   const continueToken = query.get("continue") ?? "";
   const initial = query.get("sendInitialEvents");
@@ -41,7 +45,8 @@ export function parseListOptions(query: URLSearchParams, served: ServedResource,
   const causes = watch
     ? watchProblems(match, continueToken, initial !== null)
     : listProblems(match, continueToken, version, initial !== null);
-  if (causes.length > 0) throw newInvalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", causes);
+  if (causes.length > 0)
+    throw newInvalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", causes);
   return {
     labels: labelsOf(query.get("labelSelector")),
     fields: fieldsOf(query.get("fieldSelector"), served),
@@ -60,7 +65,14 @@ export function parseResourceVersion(text: string): number | undefined {
   if (/^\d{1,15}$/.test(text)) return Number(text);
   const why = /^\d+$/.test(text) ? "value out of range" : "invalid syntax";
   const message = `resourceVersion: Invalid value: ${goQuote(text)}: strconv.ParseUint: parsing ${goQuote(text)}: ${why}`;
-  throw new ApiError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, code: 500 });
+  throw new ApiError({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Failure",
+    message,
+    code: 500,
+  });
 }
 
 function integer(text: string | null): number | undefined {
@@ -80,34 +92,77 @@ function fieldsOf(text: string | null, served: ServedResource): FieldMatcher {
   for (const { field } of matcher.requirements) {
     if (known.has(field)) continue;
     if (known.size > 2) throw newBadRequest(`field label not supported: ${field}`);
-    throw newBadRequest(`${goQuote(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`);
+    throw newBadRequest(
+      `${goQuote(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`,
+    );
   }
   return matcher;
 }
 
 const matchField = "resourceVersionMatch";
 
-function listProblems(match: string, continueToken: string, version: string, hasInitial: boolean): readonly StatusCause[] {
+function listProblems(
+  match: string,
+  continueToken: string,
+  version: string,
+  hasInitial: boolean,
+): readonly StatusCause[] {
   const causes: StatusCause[] = [];
   if (match !== "") {
-    if (version === "") causes.push(fieldForbidden(matchField, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
-    if (continueToken !== "") causes.push(fieldForbidden(matchField, "resourceVersionMatch is forbidden when continue is provided"));
-    if (match !== "Exact" && match !== "NotOlderThan") causes.push(fieldNotSupported(matchField, match, ["Exact", "NotOlderThan", ""]));
-    if (match === "Exact" && version === "0") causes.push(fieldForbidden(matchField, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'));
+    if (version === "")
+      causes.push(
+        fieldForbidden(
+          matchField,
+          "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+      );
+    if (continueToken !== "")
+      causes.push(
+        fieldForbidden(matchField, "resourceVersionMatch is forbidden when continue is provided"),
+      );
+    if (match !== "Exact" && match !== "NotOlderThan")
+      causes.push(fieldNotSupported(matchField, match, ["Exact", "NotOlderThan", ""]));
+    if (match === "Exact" && version === "0")
+      causes.push(
+        fieldForbidden(
+          matchField,
+          'resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
+        ),
+      );
   }
-  if (hasInitial) causes.push(fieldForbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+  if (hasInitial)
+    causes.push(fieldForbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
   return causes;
 }
 
-function watchProblems(match: string, continueToken: string, hasInitial: boolean): readonly StatusCause[] {
+function watchProblems(
+  match: string,
+  continueToken: string,
+  hasInitial: boolean,
+): readonly StatusCause[] {
   const causes: StatusCause[] = [];
   if (hasInitial && match !== "NotOlderThan") {
-    causes.push(fieldForbidden(matchField, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+    causes.push(
+      fieldForbidden(
+        matchField,
+        "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+      ),
+    );
   }
   if (match !== "") {
-    if (!hasInitial) causes.push(fieldForbidden(matchField, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
-    if (match !== "NotOlderThan") causes.push(fieldNotSupported(matchField, match, ["NotOlderThan"]));
+    if (!hasInitial)
+      causes.push(
+        fieldForbidden(
+          matchField,
+          "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ),
+      );
+    if (match !== "NotOlderThan")
+      causes.push(fieldNotSupported(matchField, match, ["NotOlderThan"]));
   }
-  if (continueToken !== "") causes.push(fieldForbidden(matchField, "resourceVersionMatch is forbidden when continue is provided"));
+  if (continueToken !== "")
+    causes.push(
+      fieldForbidden(matchField, "resourceVersionMatch is forbidden when continue is provided"),
+    );
   return causes;
 }

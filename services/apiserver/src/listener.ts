@@ -48,7 +48,9 @@ export async function listen(options: ListenOptions, handler: HttpHandler): Prom
     socket.once("close", () => sockets.delete(socket));
   });
   server.on("request", (request, response) => handler.handle(request as never, response as never));
-  server.on("upgrade", (request, socket, head) => handler.upgrade(request as never, socket as never, head as never));
+  server.on("upgrade", (request, socket, head) =>
+    handler.upgrade(request as never, socket as never, head as never),
+  );
   server.on("tlsClientError", () => {});
   server.listen(port, host);
   await once(server, "listening");
@@ -62,7 +64,12 @@ export async function listen(options: ListenOptions, handler: HttpHandler): Prom
     host: address.address,
     port: address.port,
     url: `${isSecure ? "https" : "http"}://${shown}:${address.port}`,
-    renew: (cert, key) => (server as Http2SecureServer).setSecureContext({ cert, key, ...(clientCa === undefined ? {} : { ca: clientCa }) }),
+    renew: (cert, key) =>
+      (server as Http2SecureServer).setSecureContext({
+        cert,
+        key,
+        ...(clientCa === undefined ? {} : { ca: clientCa }),
+      }),
     stopAccepting,
     async close() {
       stopAccepting();

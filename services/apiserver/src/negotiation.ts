@@ -1,6 +1,6 @@
 /**
  * Which representation is sent, from the Accept header (upstream: endpoints/handlers/negotiation). JSON and YAML, and `as=` transformations of
- * JSON; protobuf is not served, so clients that list it first fall through to JSON.
+ * JSON. Bodies may be protobuf; answers never are, so clients that list it first fall through to JSON.
  */
 import { newUnsupportedMediaType, newGenericFailure, ApiError } from "@wherry/machinery";
 
@@ -36,36 +36,63 @@ export function parseAccept(header: string | undefined): readonly AcceptClause[]
   const texts = (header ?? "").split(",").slice(0, clausesMax);
   const clauses = texts.filter((text) => text.trim() !== "").map(parseClause);
   if (clauses.length === 0) return [{ type: "*", subtype: "*", parameters: {}, quality: 1 }];
-  return clauses.map((clause, index) => ({ clause, index })).sort((a, b) => b.clause.quality - a.clause.quality || a.index - b.index).map(({ clause }) => clause);
+  return clauses
+    .map((clause, index) => ({ clause, index }))
+    .sort((a, b) => b.clause.quality - a.clause.quality || a.index - b.index)
+    .map(({ clause }) => clause);
 }
 
 /** `transformable` lists the `as=` kinds that this endpoint can produce ("Table" …). Throws 406. */
-export function negotiate(accept: string | undefined, query: URLSearchParams, userAgent: string | undefined, transformable: ReadonlySet<string>): Representation {
+export function negotiate(
+  accept: string | undefined,
+  query: URLSearchParams,
+  userAgent: string | undefined,
+  transformable: ReadonlySet<string>,
+): Representation {
   const pretty = isPretty(query.get("pretty"), userAgent);
   for (const { type, subtype, parameters } of parseAccept(accept)) {
     const media = mediaOf(type, subtype);
     if (media === undefined) continue;
     if (parameters["stream"] !== undefined && parameters["stream"] !== "watch") continue;
     const { as } = parameters;
-    if (as === undefined) return { media, transformation: "none", transformationVersion: "v1", pretty };
+    if (as === undefined)
+      return { media, transformation: "none", transformationVersion: "v1", pretty };
     const version = parameters["v"] ?? "v1";
-    const isKnown = transformable.has(as) && (parameters["g"] ?? "") === "meta.k8s.io" && (version === "v1" || version === "v1beta1");
+    const isKnown =
+      transformable.has(as) &&
+      (parameters["g"] ?? "") === "meta.k8s.io" &&
+      (version === "v1" || version === "v1beta1");
     if (!isKnown) continue;
-    return { media, transformation: as === "Table" ? "table" : "partialMetadata", transformationVersion: version, pretty };
+    return {
+      media,
+      transformation: as === "Table" ? "table" : "partialMetadata",
+      transformationVersion: version,
+      pretty,
+    };
   }
   throw notAcceptable(offered);
 }
 
 export function notAcceptable(types: readonly string[]): ApiError {
   const message = `406: Not Acceptable\n\nAvailable representations: ${types.join(", ")}`;
-  return new ApiError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, reason: "NotAcceptable", details: {}, code: 406 });
+  return new ApiError({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Failure",
+    message,
+    reason: "NotAcceptable",
+    details: {},
+    code: 406,
+  });
 }
 
 /** The format of a request body. Throws 415. */
-export function bodyMedia(contentType: string | undefined): "json" | "yaml" {
+export function bodyMedia(contentType: string | undefined): "json" | "yaml" | "protobuf" {
   const type = (contentType ?? "").split(";", 1)[0]!.trim().toLowerCase();
   if (type === "" || type === "application/json") return "json";
   if (type === "application/yaml") return "yaml";
+  if (type === "application/vnd.kubernetes.protobuf") return "protobuf";
   throw newUnsupportedMediaType(offered.slice(0, 3));
 }
 
@@ -80,7 +107,11 @@ function parseClause(text: string): AcceptClause {
   const parameters: Record<string, string> = {};
   for (const part of rest) {
     const equals = part.indexOf("=");
-    if (equals > 0) parameters[part.slice(0, equals).trim().toLowerCase()] = part.slice(equals + 1).trim().replace(/^"|"$/g, "");
+    if (equals > 0)
+      parameters[part.slice(0, equals).trim().toLowerCase()] = part
+        .slice(equals + 1)
+        .trim()
+        .replace(/^"|"$/g, "");
   }
   const quality = Number(parameters["q"] ?? "1");
   return { type, subtype, parameters, quality: Number.isFinite(quality) ? quality : 0 };

@@ -23,14 +23,24 @@ export interface ObjectEncoding {
   bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): string;
 }
 
-export function createEncoding(served: ServedResource, representation: Representation, query: URLSearchParams, clock: Pick<Clock, "now">): ObjectEncoding {
+export function createEncoding(
+  served: ServedResource,
+  representation: Representation,
+  query: URLSearchParams,
+  clock: Pick<Clock, "now">,
+): ObjectEncoding {
   switch (representation.transformation) {
     case "none":
       return plainEncoding(served);
     case "partialMetadata":
       return metadataEncoding(served, `meta.k8s.io/${representation.transformationVersion}`);
     case "table":
-      return tableEncoding(served, `meta.k8s.io/${representation.transformationVersion}`, includeObjectOf(query), clock);
+      return tableEncoding(
+        served,
+        `meta.k8s.io/${representation.transformationVersion}`,
+        includeObjectOf(query),
+        clock,
+      );
   }
 }
 
@@ -39,37 +49,65 @@ function plainEncoding(served: ServedResource): ObjectEncoding {
   return {
     key: `json ${apiVersion}`,
     object: (entry, revision) => [served.objectHead(revision), served.tail(entry)],
-    listHead: (meta) => `{"kind":${JSON.stringify(definition.listKind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(meta)},"items":[`,
+    listHead: (meta) =>
+      `{"kind":${JSON.stringify(definition.listKind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(meta)},"items":[`,
     listItem: (entry) => [served.itemHead(entry.revision), served.tail(entry)],
     listTail: "]}\n",
-    bookmark: (revision, annotations) => JSON.stringify({ kind: definition.kind, apiVersion, metadata: bookmarkMetadata(revision, annotations) }),
+    bookmark: (revision, annotations) =>
+      JSON.stringify({
+        kind: definition.kind,
+        apiVersion,
+        metadata: bookmarkMetadata(revision, annotations),
+      }),
   };
 }
 
 function metadataEncoding(served: ServedResource, apiVersion: string): ObjectEncoding {
-  const encode = (entry: CacheEntry, revision: number): string => JSON.stringify(partialObjectMetadata(served.object(entry), apiVersion, revision));
+  const encode = (entry: CacheEntry, revision: number): string =>
+    JSON.stringify(partialObjectMetadata(served.object(entry), apiVersion, revision));
   return {
     key: `metadata ${apiVersion} ${served.apiVersion}`,
     object: (entry, revision) => [encode(entry, revision)],
-    listHead: (meta) => `{"kind":"PartialObjectMetadataList","apiVersion":"${apiVersion}","metadata":${JSON.stringify(meta)},"items":[`,
+    listHead: (meta) =>
+      `{"kind":"PartialObjectMetadataList","apiVersion":"${apiVersion}","metadata":${JSON.stringify(meta)},"items":[`,
     listItem: (entry) => [encode(entry, entry.revision)],
     listTail: "]}\n",
-    bookmark: (revision, annotations) => JSON.stringify({ kind: "PartialObjectMetadata", apiVersion, metadata: bookmarkMetadata(revision, annotations) }),
+    bookmark: (revision, annotations) =>
+      JSON.stringify({
+        kind: "PartialObjectMetadata",
+        apiVersion,
+        metadata: bookmarkMetadata(revision, annotations),
+      }),
   };
 }
 
 type IncludeObject = "None" | "Metadata" | "Object";
 
-function tableEncoding(served: ServedResource, apiVersion: string, includeObject: IncludeObject, clock: Pick<Clock, "now">): ObjectEncoding {
+function tableEncoding(
+  served: ServedResource,
+  apiVersion: string,
+  includeObject: IncludeObject,
+  clock: Pick<Clock, "now">,
+): ObjectEncoding {
   const { definition } = served;
   const columns = JSON.stringify(
-    definition.columns.map(({ name, type, format, description, priority }) => ({ name, type, format, description, priority })),
+    definition.columns.map(({ name, type, format, description, priority }) => ({
+      name,
+      type,
+      format,
+      description,
+      priority,
+    })),
   );
   const row = (entry: CacheEntry, revision: number): readonly Piece[] => {
     const object = served.object(entry);
     const cells = JSON.stringify(definition.row(object, clock.now()));
-    if (includeObject === "Object") return [`{"cells":${cells},"object":`, served.objectHead(revision), served.tail(entry), "}"];
-    const shown = includeObject === "None" ? "null" : JSON.stringify(partialObjectMetadata(object, apiVersion, revision));
+    if (includeObject === "Object")
+      return [`{"cells":${cells},"object":`, served.objectHead(revision), served.tail(entry), "}"];
+    const shown =
+      includeObject === "None"
+        ? "null"
+        : JSON.stringify(partialObjectMetadata(object, apiVersion, revision));
     return [`{"cells":${cells},"object":${shown}}`];
   };
   const head = (meta: ListMeta, columnsText: string): string =>
@@ -87,27 +125,49 @@ function tableEncoding(served: ServedResource, apiVersion: string, includeObject
     listItem: (entry) => row(entry, entry.revision),
     listTail: "]}\n",
     bookmark: (revision, annotations) => {
-      const metadata = { kind: definition.kind, apiVersion: served.apiVersion, metadata: bookmarkMetadata(revision, annotations) };
+      const metadata = {
+        kind: definition.kind,
+        apiVersion: served.apiVersion,
+        metadata: bookmarkMetadata(revision, annotations),
+      };
       return `${head({ resourceVersion: String(revision) }, "null")}${JSON.stringify({ cells: [], object: metadata })}]}`;
     },
   };
 }
 
-function bookmarkMetadata(revision: number, annotations: Readonly<Record<string, string>> | undefined): Json {
-  return { resourceVersion: String(revision), ...(annotations === undefined ? {} : { annotations }) };
+function bookmarkMetadata(
+  revision: number,
+  annotations: Readonly<Record<string, string>> | undefined,
+): Json {
+  return {
+    resourceVersion: String(revision),
+    ...(annotations === undefined ? {} : { annotations }),
+  };
 }
 
-function partialObjectMetadata(object: KubeObject, apiVersion: string, revision: number): KubeObject {
-  return { kind: "PartialObjectMetadata", apiVersion, metadata: { ...object.metadata, resourceVersion: String(revision) } };
+function partialObjectMetadata(
+  object: KubeObject,
+  apiVersion: string,
+  revision: number,
+): KubeObject {
+  return {
+    kind: "PartialObjectMetadata",
+    apiVersion,
+    metadata: { ...object.metadata, resourceVersion: String(revision) },
+  };
 }
 
 function includeObjectOf(query: URLSearchParams): IncludeObject {
   const value = query.get("includeObject") ?? "";
   if (value === "" || value === "Metadata") return "Metadata";
   if (value === "None" || value === "Object") return value;
-  throw newBadRequest(`Unable to convert to Table as requested: includeObject: Invalid value: ${JSON.stringify(value)}: must be 'Metadata', 'Object', 'None', or empty`);
+  throw newBadRequest(
+    `Unable to convert to Table as requested: includeObject: Invalid value: ${JSON.stringify(value)}: must be 'Metadata', 'Object', 'None', or empty`,
+  );
 }
 
 export function joinPieces(pieces: readonly Piece[]): Buffer {
-  return Buffer.concat(pieces.map((piece) => (typeof piece === "string" ? Buffer.from(piece) : piece)));
+  return Buffer.concat(
+    pieces.map((piece) => (typeof piece === "string" ? Buffer.from(piece) : piece)),
+  );
 }

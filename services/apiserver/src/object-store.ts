@@ -44,7 +44,12 @@ export interface ObjectDeletion extends ObjectWriteOptions {
 
 export type ObjectChange<T extends KubeObject = KubeObject> =
   | { readonly type: "added"; readonly object: T; readonly revision: number }
-  | { readonly type: "modified"; readonly object: T; readonly previous: T; readonly revision: number }
+  | {
+      readonly type: "modified";
+      readonly object: T;
+      readonly previous: T;
+      readonly revision: number;
+    }
   | { readonly type: "deleted"; readonly object: T; readonly revision: number };
 
 /** Gives the values under which an object is found; must be pure and cheap. */
@@ -52,23 +57,48 @@ export type ObjectIndexFunction = (object: KubeObject) => readonly string[];
 
 export interface ObjectStore {
   /** The object as of now (waits until the cache has caught up with the store). Throws NotFound. */
-  get<T extends KubeObject = KubeObject>(resource: ResourceId, namespace: string, name: string, options?: ReadOptions): Promise<T>;
+  get<T extends KubeObject = KubeObject>(
+    resource: ResourceId,
+    namespace: string,
+    name: string,
+    options?: ReadOptions,
+  ): Promise<T>;
   /** All objects (of one namespace, when given) as of now, in key order. */
-  list<T extends KubeObject = KubeObject>(resource: ResourceId, namespace?: string, options?: ReadOptions): Promise<readonly T[]>;
+  list<T extends KubeObject = KubeObject>(
+    resource: ResourceId,
+    namespace?: string,
+    options?: ReadOptions,
+  ): Promise<readonly T[]>;
 
   /** What the cache shows at this moment, without waiting: may be a few milliseconds behind. For hot paths (authorisation, admission). */
-  peek<T extends KubeObject = KubeObject>(resource: ResourceId, namespace: string, name: string): T | undefined;
-  peekAll<T extends KubeObject = KubeObject>(resource: ResourceId, namespace?: string): readonly T[];
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller knows which kind lies there.
+  peek<T extends KubeObject = KubeObject>(
+    resource: ResourceId,
+    namespace: string,
+    name: string,
+  ): T | undefined;
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller knows which kind lies there.
+  peekAll<T extends KubeObject = KubeObject>(
+    resource: ResourceId,
+    namespace?: string,
+  ): readonly T[];
 
   /**
    * Calls `handler` for every object there is ("added"), synchronously, and then for every change, in order and after the cache shows it.
    * A handler must be quick and must not throw. Returns the end of the subscription. A change may be seen merged (added + deleted = nothing)
    * after the store's history was lost to compaction.
    */
-  subscribe<T extends KubeObject = KubeObject>(resource: ResourceId, handler: (change: ObjectChange<T>) => void): () => void;
+  subscribe<T extends KubeObject = KubeObject>(
+    resource: ResourceId,
+    handler: (change: ObjectChange<T>) => void,
+  ): () => void;
 
   /** Stores a new object as given (metadata.name and uid set by the caller). Throws AlreadyExists. */
-  create<T extends KubeObject = KubeObject>(resource: ResourceId, object: KubeObject, options?: ObjectWriteOptions): Promise<T>;
+  create<T extends KubeObject = KubeObject>(
+    resource: ResourceId,
+    object: KubeObject,
+    options?: ObjectWriteOptions,
+  ): Promise<T>;
 
   /**
    * Reads, lets `change` alter a private draft, writes it by compare-and-set, and begins again from a fresh read when another writer was
@@ -84,5 +114,10 @@ export interface ObjectStore {
   ): Promise<T>;
 
   /** Removes the object at once, finalizers or not, and answers its last state with the delete's revision. Throws NotFound. */
-  delete<T extends KubeObject = KubeObject>(resource: ResourceId, namespace: string, name: string, options?: ObjectDeletion): Promise<T>;
+  delete<T extends KubeObject = KubeObject>(
+    resource: ResourceId,
+    namespace: string,
+    name: string,
+    options?: ObjectDeletion,
+  ): Promise<T>;
 }

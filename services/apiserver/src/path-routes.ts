@@ -33,7 +33,14 @@ export function createPathRoutes(routes: readonly PathRoute[]): PathRoutes {
   }
   prefixes.sort((a, b) => b.path.length - a.path.length);
   return {
-    find: (path) => exact.get(path) ?? exact.get(path.replace(/\/$/, "")) ?? prefixes.find((route) => path.startsWith(route.path))?.handler,
-    paths: routes.filter((route) => route.listed !== false && !(route.path !== "/" && route.path.endsWith("/"))).map((route) => route.path),
+    find: (path) =>
+      exact.get(path) ??
+      exact.get(path.replace(/\/$/, "")) ??
+      prefixes.find((route) => path.startsWith(route.path))?.handler,
+    paths: routes
+      .filter(
+        (route) => route.listed !== false && !(route.path !== "/" && route.path.endsWith("/")),
+      )
+      .map((route) => route.path),
   };
 }

@@ -51,12 +51,20 @@ export function createRequestChain(deps: RequestChainDeps): RequestChain {
     let leave: (() => void) | undefined;
     try {
       if (deps.isDraining()) throw newGenericFailure(503);
-      caller = withAuthenticatedGroup(exchange.identity ?? (await deps.authenticate(exchange.httpRequest!)));
+      caller = withAuthenticatedGroup(
+        exchange.identity ?? (await deps.authenticate(exchange.httpRequest!)),
+      );
       user = await impersonate(exchange, caller, authorizer);
       leave = deps.inflight.enter(info, user);
       if (leave === undefined) {
-        deps.metrics.terminated.increment({ component: "apiserver", code: "429", verb: metricVerb(info, exchange.method) });
-        return sendText(exchange, 429, "Too many requests, please try again later.\n", { "retry-after": "1" });
+        deps.metrics.terminated.increment({
+          component: "apiserver",
+          code: "429",
+          verb: metricVerb(info, exchange.method),
+        });
+        return sendText(exchange, 429, "Too many requests, please try again later.\n", {
+          "retry-after": "1",
+        });
       }
       const attributes = authorizationAttributes(user, info);
       const decided = authorizer.authorize(attributes);
@@ -69,7 +77,8 @@ export function createRequestChain(deps: RequestChainDeps): RequestChain {
     } catch (error) {
       if (received.signal.aborted) return;
       // An ApiError is an answer; anything else that ends in a 500 is a failure of ours.
-      if (!(error instanceof ApiError) && (statusOf(error).code ?? 500) >= 500) log.error({ err: error, path: info.path, verb: info.verb }, "a request failed");
+      if (!(error instanceof ApiError) && (statusOf(error).code ?? 500) >= 500)
+        log.error({ err: error, path: info.path, verb: info.verb }, "a request failed");
       if (!exchange.answered) sendError(exchange, error, warnings.texts);
     } finally {
       leave?.();
@@ -94,15 +103,24 @@ export function createRequestChain(deps: RequestChainDeps): RequestChain {
 }
 
 /** Remembers the status code of the answer, and puts the audit id on it. */
-function observed(received: Exchange, auditId: string): { readonly exchange: Exchange; readonly code: () => number } {
+function observed(
+  received: Exchange,
+  auditId: string,
+): { readonly exchange: Exchange; readonly code: () => number } {
   let code = 0;
   const stamped = (status: number, headers: ResponseHeaders): ResponseHeaders => {
     code = status;
     return { "audit-id": auditId, ...headers };
   };
   const exchange: Exchange = Object.create(received, {
-    send: { value: (status: number, headers: ResponseHeaders, body: readonly Uint8Array[]): void => received.send(status, stamped(status, headers), body) },
-    startStream: { value: (status: number, headers: ResponseHeaders): ResponseStream => received.startStream(status, stamped(status, headers)) },
+    send: {
+      value: (status: number, headers: ResponseHeaders, body: readonly Uint8Array[]): void =>
+        received.send(status, stamped(status, headers), body),
+    },
+    startStream: {
+      value: (status: number, headers: ResponseHeaders): ResponseStream =>
+        received.startStream(status, stamped(status, headers)),
+    },
   }) as Exchange;
   return { exchange, code: () => code };
 }

@@ -58,15 +58,30 @@ export function parseRequestInfo(method: string, url: string): RequestInfo {
   if (name === "" && verb === "get") {
     verb = isTrue(query.get("watch")) ? "watch" : "list";
   }
-  if (name === "" && (verb === "list" || verb === "watch")) name = nameInSelector(query.get("fieldSelector"));
+  if (name === "" && (verb === "list" || verb === "watch"))
+    name = nameInSelector(query.get("fieldSelector"));
   if (givenName === "" && verb === "delete") verb = "deletecollection";
-  return { isResourceRequest: true, path, verb, apiGroup: group, apiVersion, namespace, resource, subresource, name, query };
+  return {
+    isResourceRequest: true,
+    path,
+    verb,
+    apiGroup: group,
+    apiVersion,
+    namespace,
+    resource,
+    subresource,
+    name,
+    query,
+  };
 }
 
 /** What stands behind the subresource in the path ("/a/b" in `…/pods/x/proxy/a/b`), or "". */
 export function pathBehindSubresource(info: RequestInfo): string {
   const marker = `/${info.resource}/${info.name}/${info.subresource}`;
-  const at = info.path.indexOf(marker, info.namespace === "" ? 0 : info.path.indexOf("/namespaces/") + 1);
+  const at = info.path.indexOf(
+    marker,
+    info.namespace === "" ? 0 : info.path.indexOf("/namespaces/") + 1,
+  );
   return at < 0 ? "" : info.path.slice(at + marker.length);
 }
 
@@ -91,7 +106,10 @@ function nameInSelector(selector: string | null): string {
   if (selector === null) return "";
   try {
     const { requirements } = parseFieldSelector(selector);
-    return requirements.find(({ field, operator }) => field === "metadata.name" && operator === "=")?.value ?? "";
+    return (
+      requirements.find(({ field, operator }) => field === "metadata.name" && operator === "=")
+        ?.value ?? ""
+    );
   } catch {
     return "";
   }

@@ -2,8 +2,20 @@
 import type { MetricsRegistry } from "@wherry/service-kit";
 import type { RequestInfo } from "./chain.ts";
 
-const durationBuckets = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
-const labelNames = ["verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"];
+const durationBuckets = [
+  0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45,
+  60,
+];
+const labelNames = [
+  "verb",
+  "dry_run",
+  "group",
+  "version",
+  "resource",
+  "subresource",
+  "scope",
+  "component",
+];
 
 export type RequestMetrics = ReturnType<typeof createRequestMetrics>;
 
@@ -61,7 +73,8 @@ export function createRequestMetrics(metrics: MetricsRegistry) {
 const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
 
 export function metricVerb(info: RequestInfo, method: string): string {
-  if (info.verb === "list" || info.verb === "watch" || info.verb === "deletecollection") return info.verb.toUpperCase();
+  if (info.verb === "list" || info.verb === "watch" || info.verb === "deletecollection")
+    return info.verb.toUpperCase();
   return methods.has(method) ? method : "other";
 }
 
@@ -74,5 +87,7 @@ function scopeOf(info: RequestInfo): string {
 /** Only paths of our own become a label; anything else is one value, or clients could make label values without end. */
 function knownPath(path: string): string {
   const first = path.split("/", 2)[1] ?? "";
-  return ["livez", "readyz", "healthz", "metrics", "version", "openapi"].includes(first) ? `/${first}` : "";
+  return ["livez", "readyz", "healthz", "metrics", "version", "openapi"].includes(first)
+    ? `/${first}`
+    : "";
 }

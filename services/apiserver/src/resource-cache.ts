@@ -33,7 +33,10 @@ export interface ResourceCacheLimits {
   readonly snapshotsMax: number;
 }
 
-export const defaultResourceCacheLimits: ResourceCacheLimits = { eventsMax: 1024, snapshotsMax: 128 };
+export const defaultResourceCacheLimits: ResourceCacheLimits = {
+  eventsMax: 1024,
+  snapshotsMax: 128,
+};
 
 /** How many of the newest events keep their encoded frames. */
 const framesKept = 64;
@@ -88,7 +91,13 @@ export class ResourceCache {
       if (change.value === undefined) {
         if (previous === undefined) continue;
         snapshot = snapshot.delete(change.path);
-        this.#push({ sequence: this.nextSequence, revision, entry: undefined, previous, frames: undefined });
+        this.#push({
+          sequence: this.nextSequence,
+          revision,
+          entry: undefined,
+          previous,
+          frames: undefined,
+        });
       } else {
         const entry = new CacheEntry(change.path, revision, change.value);
         snapshot = snapshot.set(change.path, entry);

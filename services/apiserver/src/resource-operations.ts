@@ -41,8 +41,17 @@ export interface UpdateParameters {
 }
 
 export interface ResourceOperations {
-  get<T extends KubeObject = KubeObject>(definition: ResourceDefinition, namespace: string, name: string): Promise<T>;
-  create(definition: ResourceDefinition, namespace: string, draft: Draft, context: WriteContext): Promise<KubeObject>;
+  get<T extends KubeObject = KubeObject>(
+    definition: ResourceDefinition,
+    namespace: string,
+    name: string,
+  ): Promise<T>;
+  create(
+    definition: ResourceDefinition,
+    namespace: string,
+    draft: Draft,
+    context: WriteContext,
+  ): Promise<KubeObject>;
   /**
    * Builds the new object from a fresh copy of the current one; `build` runs again after a lost race. Immutable metadata is kept or
    * refused as upstream does; defaults, strategy, admission and validation follow.
@@ -55,6 +64,11 @@ export interface ResourceOperations {
     parameters: UpdateParameters,
     context: WriteContext,
   ): Promise<{ readonly object: KubeObject; readonly created: boolean }>;
-  delete(definition: ResourceDefinition, namespace: string, name: string, parameters: DeleteParameters, context: WriteContext): Promise<DeleteOutcome>;
+  delete(
+    definition: ResourceDefinition,
+    namespace: string,
+    name: string,
+    parameters: DeleteParameters,
+    context: WriteContext,
+  ): Promise<DeleteOutcome>;
 }
-

@@ -60,7 +60,10 @@ export interface WatchStart {
 }
 
 /** Waits as far as needed and decides where the watch begins. What it throws is answered as a Status, before the stream starts. */
-export async function prepareWatch({ cache }: WatchDeps, { objects, options, signal }: WatchRequest): Promise<WatchStart> {
+export async function prepareWatch(
+  { cache }: WatchDeps,
+  { objects, options, signal }: WatchRequest,
+): Promise<WatchStart> {
   const { resourceVersion, sendInitialEvents } = options;
   if (resourceVersion !== undefined && resourceVersion > 0) {
     if (sendInitialEvents !== true) return { initial: undefined, revision: resourceVersion };
@@ -68,11 +71,19 @@ export async function prepareWatch({ cache }: WatchDeps, { objects, options, sig
   } else if (resourceVersion === undefined) {
     await cache.catchUp(signal);
   }
-  return { initial: sendInitialEvents === false ? undefined : objects.snapshot, revision: cache.revision };
+  return {
+    initial: sendInitialEvents === false ? undefined : objects.snapshot,
+    revision: cache.revision,
+  };
 }
 
 /** Resolves when the watch is over; never rejects. */
-export async function runWatch(deps: WatchDeps, request: WatchRequest, start: WatchStart, stream: ResponseStream): Promise<void> {
+export async function runWatch(
+  deps: WatchDeps,
+  request: WatchRequest,
+  start: WatchStart,
+  stream: ResponseStream,
+): Promise<void> {
   const { cache, clock, bookmarks, shutdown } = deps;
   const { objects, selector, encoding, options, signal } = request;
   const over = createDeferred();
@@ -96,7 +107,8 @@ export async function runWatch(deps: WatchDeps, request: WatchRequest, start: Wa
       isFirst = false;
       return frame(event.type, encoding.firstObject!(event.entry, event.revision));
     }
-    if (shared === undefined) return frame(event.type, encoding.object(event.entry, event.revision));
+    if (shared === undefined)
+      return frame(event.type, encoding.object(event.entry, event.revision));
     const key = `${event.type} ${encoding.key}`;
     shared.frames ??= new Map();
     let bytes = shared.frames.get(key);
@@ -133,7 +145,13 @@ export async function runWatch(deps: WatchDeps, request: WatchRequest, start: Wa
   };
 
   const sendBookmark = (): void => {
-    if (paused || over.settled || objects.event(sequence) !== undefined || cache.revision <= shownRevision) return;
+    if (
+      paused ||
+      over.settled ||
+      objects.event(sequence) !== undefined ||
+      cache.revision <= shownRevision
+    )
+      return;
     shownRevision = cache.revision;
     stream.write(bookmarkFrame(encoding, shownRevision, undefined));
   };
@@ -144,7 +162,10 @@ export async function runWatch(deps: WatchDeps, request: WatchRequest, start: Wa
   const onShutdown = (): void => finish("end");
   shutdown.addEventListener("abort", onShutdown, { once: true });
   cleanups.push(() => shutdown.removeEventListener("abort", onShutdown));
-  const timeoutMs = options.timeoutSeconds === undefined || options.timeoutSeconds <= 0 ? defaultTimeoutMs * (1 + deps.random()) : options.timeoutSeconds * 1000;
+  const timeoutMs =
+    options.timeoutSeconds === undefined || options.timeoutSeconds <= 0
+      ? defaultTimeoutMs * (1 + deps.random())
+      : options.timeoutSeconds * 1000;
   const timer = clock.setTimer(timeoutMs, () => {
     if (options.allowWatchBookmarks) sendBookmark();
     finish("end");
@@ -225,6 +246,10 @@ function frame(type: string, object: ReturnType<ObjectEncoding["object"]>): Buff
   return joinPieces([`{"type":"${type}","object":`, ...object, "}\n"]);
 }
 
-function bookmarkFrame(encoding: ObjectEncoding, revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer {
+function bookmarkFrame(
+  encoding: ObjectEncoding,
+  revision: number,
+  annotations: Readonly<Record<string, string>> | undefined,
+): Buffer {
   return Buffer.from(`{"type":"BOOKMARK","object":${encoding.bookmark(revision, annotations)}}\n`);
 }

@@ -20,10 +20,16 @@ export class ServedResource {
 
   constructor(definition: ResourceDefinition) {
     this.definition = definition;
-    this.apiVersion = definition.group === "" ? definition.version : `${definition.group}/${definition.version}`;
+    this.apiVersion =
+      definition.group === "" ? definition.version : `${definition.group}/${definition.version}`;
     this.isBuiltIn = definition.schema.goType !== undefined;
     this.#servedPrefix = valuePrefix({ kind: definition.kind, apiVersion: this.apiVersion });
-    this.#storedPrefixLength = Buffer.byteLength(valuePrefix({ kind: definition.kind, apiVersion: definition.storageVersion || this.apiVersion }));
+    this.#storedPrefixLength = Buffer.byteLength(
+      valuePrefix({
+        kind: definition.kind,
+        apiVersion: definition.storageVersion || this.apiVersion,
+      }),
+    );
   }
 
   /** The head of a complete object; what follows is its tail. */
@@ -32,18 +38,25 @@ export class ServedResource {
   }
 
   itemHead(revision: number): string {
-    return this.isBuiltIn ? `{"metadata":{"resourceVersion":"${revision}",` : this.objectHead(revision);
+    return this.isBuiltIn
+      ? `{"metadata":{"resourceVersion":"${revision}",`
+      : this.objectHead(revision);
   }
 
   /** Everything behind the opening brace of metadata, in the served version. */
   tail(entry: CacheEntry): Buffer {
-    if (this.definition.conversion === undefined) return entry.value.subarray(this.#storedPrefixLength);
+    if (this.definition.conversion === undefined)
+      return entry.value.subarray(this.#storedPrefixLength);
     let tail = this.#converted.get(entry);
     if (tail === undefined) {
-      const value = encodeValue({ kind: this.definition.kind, apiVersion: this.apiVersion }, this.object(entry));
+      const value = encodeValue(
+        { kind: this.definition.kind, apiVersion: this.apiVersion },
+        this.object(entry),
+      );
       tail = value.subarray(Buffer.byteLength(this.#servedPrefix));
       this.#converted.set(entry, tail);
-      if (this.#converted.size > convertedMax) this.#converted.delete(this.#converted.keys().next().value!);
+      if (this.#converted.size > convertedMax)
+        this.#converted.delete(this.#converted.keys().next().value!);
     }
     return tail;
   }
@@ -51,7 +64,10 @@ export class ServedResource {
   /** The same for a value that is in no cache. */
   tailOfValue(value: Buffer, object: () => KubeObject): Buffer {
     if (this.definition.conversion === undefined) return value.subarray(this.#storedPrefixLength);
-    return encodeValue({ kind: this.definition.kind, apiVersion: this.apiVersion }, object()).subarray(Buffer.byteLength(this.#servedPrefix));
+    return encodeValue(
+      { kind: this.definition.kind, apiVersion: this.apiVersion },
+      object(),
+    ).subarray(Buffer.byteLength(this.#servedPrefix));
   }
 
   /** The parsed object in the served version; shared, not to be changed. */
@@ -80,7 +96,13 @@ export class ServedResource {
     this.#knownFields ??= new Set([
       "metadata.name",
       "metadata.namespace",
-      ...Object.keys(this.definition.selectableFields({ kind: this.definition.kind, apiVersion: this.apiVersion, metadata: {} } as KubeObject & JsonObject)),
+      ...Object.keys(
+        this.definition.selectableFields({
+          kind: this.definition.kind,
+          apiVersion: this.apiVersion,
+          metadata: {},
+        } as KubeObject & JsonObject),
+      ),
     ]);
     return this.#knownFields;
   }

@@ -78,13 +78,21 @@ export class SortedMap<V> {
     if (leaf.keys[at] !== key) return this;
     const leaves = this.#leaves.slice();
     if (leaf.keys.length === 1) leaves.splice(leafIndex, 1);
-    else leaves[leafIndex] = { keys: leaf.keys.toSpliced(at, 1), values: leaf.values.toSpliced(at, 1) };
+    else
+      leaves[leafIndex] = {
+        keys: leaf.keys.toSpliced(at, 1),
+        values: leaf.values.toSpliced(at, 1),
+      };
     return new SortedMap(leaves, this.size - 1);
   }
 
   /** Values with `from <= key < to` in key order; `to` absent = to the end. */
   *range(from = "", to?: string): Generator<V, void, undefined> {
-    for (let leafIndex = Math.max(0, this.#leafIndexOf(from)); leafIndex < this.#leaves.length; leafIndex++) {
+    for (
+      let leafIndex = Math.max(0, this.#leafIndexOf(from));
+      leafIndex < this.#leaves.length;
+      leafIndex++
+    ) {
       const { keys, values } = this.#leaves[leafIndex]!;
       for (let at = lowerBound(keys, from); at < keys.length; at++) {
         if (to !== undefined && keys[at]! >= to) return;

@@ -32,7 +32,10 @@ export function prefixEnd(prefix: string): string {
 }
 
 /** Splits a store key into its resource's prefix (looked up in `known`) and the object's path. Storage prefixes have one or two segments. */
-export function splitStorageKey(key: string, known: { has(storagePrefix: string): boolean }): { storagePrefix: string; path: string } | undefined {
+export function splitStorageKey(
+  key: string,
+  known: { has(storagePrefix: string): boolean },
+): { storagePrefix: string; path: string } | undefined {
   if (!key.startsWith(registryRoot)) return undefined;
   const first = key.indexOf("/", registryRoot.length);
   if (first < 0) return undefined;

@@ -4,7 +4,7 @@ import type { EtcdStore, KeyValue } from "@wherry/etcd-api";
 import { CacheEntry } from "./cache-entry.ts";
 import type { ResourceCache } from "./resource-cache.ts";
 import { prefixEnd, resourcePrefix } from "./storage-keys.ts";
-import { canonicalValue, valuePrefix, type TypeIdentity } from "./stored-value.ts";
+import { canonicalValue, loadProtobuf, valuePrefix, type TypeIdentity } from "./stored-value.ts";
 import type { ObjectTransition } from "./watch-selection.ts";
 
 /**
@@ -22,9 +22,21 @@ export async function* readStoreLog(
   const typePrefix = Buffer.from(valuePrefix(type));
   const entryOf = (kv: KeyValue): CacheEntry => {
     const key = kv.key.toString();
-    return new CacheEntry(key.slice(prefix.length), kv.modRevision, canonicalValue(key, kv.value, type, typePrefix));
+    return new CacheEntry(
+      key.slice(prefix.length),
+      kv.modRevision,
+      canonicalValue(key, kv.value, type, typePrefix),
+    );
   };
-  const stream = store.watch({ key: Buffer.from(prefix), rangeEnd: Buffer.from(prefixEnd(prefix)), startRevision: revision + 1, prevKv: true }, { signal });
+  const stream = store.watch(
+    {
+      key: Buffer.from(prefix),
+      rangeEnd: Buffer.from(prefixEnd(prefix)),
+      startRevision: revision + 1,
+      prevKv: true,
+    },
+    { signal },
+  );
   let reached = revision;
   try {
     for await (const message of stream) {
@@ -33,10 +45,19 @@ export async function* readStoreLog(
           stream.requestProgress();
           break;
         case "events":
+          await loadProtobuf(
+            message.events.flatMap(({ kv, prevKv }) =>
+              prevKv === undefined ? [kv] : [kv, prevKv],
+            ),
+          );
           for (const event of message.events) {
             const previous = event.prevKv === undefined ? undefined : entryOf(event.prevKv);
             reached = event.kv.modRevision;
-            yield { revision: reached, entry: event.type === "put" ? entryOf(event.kv) : undefined, previous };
+            yield {
+              revision: reached,
+              entry: event.type === "put" ? entryOf(event.kv) : undefined,
+              previous,
+            };
           }
           if (reached >= objects.windowStart) return reached;
           break;
@@ -46,7 +67,8 @@ export async function* readStoreLog(
           stream.requestProgress();
           break;
         case "canceled":
-          if (message.compactRevision > 0) throw newExpired(`too old resource version: ${revision} (${message.compactRevision})`);
+          if (message.compactRevision > 0)
+            throw newExpired(`too old resource version: ${revision} (${message.compactRevision})`);
           throw new Error(`the store ended the watch: ${message.reason}`);
       }
     }

@@ -10,7 +10,10 @@ export interface StoredResources {
   all(): Iterable<StoredResource>;
 }
 
-export function createStoredResources(registry: ResourceRegistry, eventTtlSeconds: number): StoredResources {
+export function createStoredResources(
+  registry: ResourceRegistry,
+  eventTtlSeconds: number,
+): StoredResources {
   let generation = -1;
   let stored = new Map<string, StoredResource>();
   let definitions = new Map<string, ResourceDefinition>();
@@ -26,7 +29,14 @@ export function createStoredResources(registry: ResourceRegistry, eventTtlSecond
       const own = group === "" ? definition.version : `${group}/${definition.version}`;
       // Of several versions, the one that is stored creates without conversion.
       if (!definitions.has(key) || own === storageVersion) definitions.set(key, definition);
-      stored.set(key, { group, resource, kind, apiVersion: storageVersion, storagePrefix, ...(storagePrefix === "events" ? { ttlSeconds: eventTtlSeconds } : {}) });
+      stored.set(key, {
+        group,
+        resource,
+        kind,
+        apiVersion: storageVersion,
+        storagePrefix,
+        ...(storagePrefix === "events" ? { ttlSeconds: eventTtlSeconds } : {}),
+      });
     }
   };
   return {
@@ -37,7 +47,10 @@ export function createStoredResources(registry: ResourceRegistry, eventTtlSecond
     definitionOf(resource) {
       refresh();
       const definition = definitions.get(`${resource.group}/${resource.resource}`);
-      if (definition === undefined) throw new Error(`no stored resource is named ${resource.resource} in group "${resource.group}"`);
+      if (definition === undefined)
+        throw new Error(
+          `no stored resource is named ${resource.resource} in group "${resource.group}"`,
+        );
       return definition;
     },
     all() {

@@ -45,7 +45,10 @@ export interface ObjectSubresource extends SubresourceAddress {
    * PUT, and PATCH on top of `get`: `build` makes the new object from the current one (for PUT it returns what was sent) and
    * may be called again after a lost race; admission runs inside it. A stale `metadata.resourceVersion` must end in 409 Conflict.
    */
-  update?(request: SubresourceRequest, build: (current: KubeObject) => Promise<Draft>): Promise<KubeObject>;
+  update?(
+    request: SubresourceRequest,
+    build: (current: KubeObject) => Promise<Draft>,
+  ): Promise<KubeObject>;
 }
 
 export interface ConnectSubresource extends SubresourceAddress {

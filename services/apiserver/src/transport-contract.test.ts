@@ -10,7 +10,10 @@ runTransportContract("API server in process", async () => {
 
 runTransportContract("API server over HTTP", async () => {
   const fixture = await startFixture({ config: { listen: { host: "127.0.0.1", port: 0 } } });
-  const transport = createHttpTransport({ url: fixture.server.endpoint()!.url, token: { value: adminToken } });
+  const transport = createHttpTransport({
+    url: fixture.server.endpoint()!.url,
+    token: { value: adminToken },
+  });
   return {
     transport,
     async close() {
@@ -22,10 +25,20 @@ runTransportContract("API server over HTTP", async () => {
 
 runTransportContract("API server over HTTPS with a client certificate", async () => {
   const authority = await createAuthority({ commonName: "test-ca" });
-  const serving = await issueCertificate(authority, { subject: { commonName: "apiserver" }, sans: { ips: ["127.0.0.1"] }, usages: ["server"] });
-  const client = await issueCertificate(authority, { subject: { commonName: "admin", organizations: ["system:masters"] }, usages: ["client"] });
+  const serving = await issueCertificate(authority, {
+    subject: { commonName: "apiserver" },
+    sans: { ips: ["127.0.0.1"] },
+    usages: ["server"],
+  });
+  const client = await issueCertificate(authority, {
+    subject: { commonName: "admin", organizations: ["system:masters"] },
+    usages: ["client"],
+  });
   const fixture = await startFixture({
-    config: { clientCaPem: authority.certPem, listen: { host: "127.0.0.1", port: 0, certPem: serving.certPem, keyPem: serving.keyPem } },
+    config: {
+      clientCaPem: authority.certPem,
+      listen: { host: "127.0.0.1", port: 0, certPem: serving.certPem, keyPem: serving.keyPem },
+    },
   });
   const transport = createHttpTransport({
     url: fixture.server.endpoint()!.url,

@@ -40,7 +40,12 @@ describe("WatchCache", () => {
       },
     }) as EtcdStore;
     await put("a", "1");
-    cache = new WatchCache({ store, clock, log: silentLogger, limits: { eventsMax: 8, snapshotsMax: 4 } });
+    cache = new WatchCache({
+      store,
+      clock,
+      log: silentLogger,
+      limits: { eventsMax: 8, snapshotsMax: 4 },
+    });
     await cache.add(type);
     await cache.start(new AbortController().signal);
   });
@@ -50,12 +55,29 @@ describe("WatchCache", () => {
   });
 
   const put = async (name: string, data: string): Promise<number> => {
-    const value = JSON.stringify({ kind: "ConfigMap", apiVersion: "v1", metadata: { name, namespace: "d", uid: name }, data: { data } });
-    return (await memory.put({ key: Buffer.from(`/registry/configmaps/d/${name}`), value: Buffer.from(value) })).header.revision;
+    const value = JSON.stringify({
+      kind: "ConfigMap",
+      apiVersion: "v1",
+      metadata: { name, namespace: "d", uid: name },
+      data: { data },
+    });
+    return (
+      await memory.put({
+        key: Buffer.from(`/registry/configmaps/d/${name}`),
+        value: Buffer.from(value),
+      })
+    ).header.revision;
   };
-  const remove = async (name: string): Promise<number> => (await memory.deleteRange({ key: Buffer.from(`/registry/configmaps/d/${name}`) })).header.revision;
+  const remove = async (name: string): Promise<number> =>
+    (await memory.deleteRange({ key: Buffer.from(`/registry/configmaps/d/${name}`) })).header
+      .revision;
   const shown = (): Record<string, string> =>
-    Object.fromEntries([...cache.cache("configmaps")!.snapshot.range()].map((entry) => [entry.path, (entry.object() as unknown as { data: { data: string } }).data.data]));
+    Object.fromEntries(
+      [...cache.cache("configmaps")!.snapshot.range()].map((entry) => [
+        entry.path,
+        (entry.object() as unknown as { data: { data: string } }).data.data,
+      ]),
+    );
 
   it("shows what was there at start and follows what comes", async () => {
     deepEqual(shown(), { "d/a": "1" });
@@ -106,19 +128,34 @@ describe("WatchCache", () => {
   });
 
   it("takes in a resource that is registered later", async () => {
-    await memory.put({ key: Buffer.from("/registry/secrets/d/s"), value: Buffer.from('{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":"d","name":"s"}}') });
+    await memory.put({
+      key: Buffer.from("/registry/secrets/d/s"),
+      value: Buffer.from(
+        '{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":"d","name":"s"}}',
+      ),
+    });
     await cache.add({ storagePrefix: "secrets", kind: "Secret", apiVersion: "v1" });
     const [entry] = cache.cache("secrets")!.snapshot.range();
     equal(entry?.path, "d/s");
     // Another server's order of fields is brought into ours, so that answers can be cut from it.
-    equal(entry?.value.toString(), '{"kind":"Secret","apiVersion":"v1","metadata":{"namespace":"d","name":"s"}}');
+    equal(
+      entry?.value.toString(),
+      '{"kind":"Secret","apiVersion":"v1","metadata":{"namespace":"d","name":"s"}}',
+    );
   });
 
   it("keeps snapshots of recent revisions", async () => {
     const first = await put("b", "1");
     await put("b", "2");
     await cache.catchUp();
-    equal((cache.cache("configmaps")!.snapshotAt(first)?.get("d/b")?.object() as unknown as { data: { data: string } }).data.data, "1");
+    equal(
+      (
+        cache.cache("configmaps")!.snapshotAt(first)!.get("d/b")!.object() as unknown as {
+          data: { data: string };
+        }
+      ).data.data,
+      "1",
+    );
     for (let index = 0; index < 5; index++) await put("b", String(index));
     await cache.catchUp();
     equal(cache.cache("configmaps")!.snapshotAt(first), undefined);

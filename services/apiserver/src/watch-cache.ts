@@ -15,7 +15,7 @@ import { CacheEntry } from "./cache-entry.ts";
 import { createTurns } from "./turns.ts";
 import { ResourceCache, type CacheChange, type ResourceCacheLimits } from "./resource-cache.ts";
 import { registryRoot, resourcePrefix, prefixEnd, splitStorageKey } from "./storage-keys.ts";
-import { canonicalValue, valuePrefix, type TypeIdentity } from "./stored-value.ts";
+import { canonicalValue, loadProtobuf, valuePrefix, type TypeIdentity } from "./stored-value.ts";
 
 export interface StoredType extends TypeIdentity {
   readonly storagePrefix: string;
@@ -103,7 +103,8 @@ export class WatchCache {
     });
     await this.waitUntil(revision, 30_000, this.#stopping.signal);
     followed.cache.reset(entries, revision);
-    for (const change of followed.pending) if (change.revision > revision) followed.cache.apply([change]);
+    for (const change of followed.pending)
+      if (change.revision > revision) followed.cache.apply([change]);
     followed.pending = undefined;
   }
 
@@ -161,7 +162,9 @@ export class WatchCache {
 
   async #ask(): Promise<number> {
     this.#nextQuestion = undefined;
-    const question = this.#deps.store.range({ key: revisionProbeKey, countOnly: true }).then((response) => response.header.revision);
+    const question = this.#deps.store
+      .range({ key: revisionProbeKey, countOnly: true })
+      .then((response) => response.header.revision);
     this.#question = question;
     try {
       return await question;
@@ -172,36 +175,51 @@ export class WatchCache {
 
   /** Reads everything at one revision and resets all caches to it. */
   async #load(signal: AbortSignal): Promise<void> {
-    const entries = new Map<string, CacheEntry[]>([...this.#resources.keys()].map((storagePrefix) => [storagePrefix, []]));
+    const entries = new Map<string, CacheEntry[]>(
+      [...this.#resources.keys()].map((storagePrefix) => [storagePrefix, []]),
+    );
     const revision = await this.#readRange(
       registryRoot,
       prefixEnd(registryRoot),
       (kv) => {
         const place = splitStorageKey(kv.key.toString(), this.#resources);
         if (place === undefined) return;
-        entries.get(place.storagePrefix)?.push(this.#entryOf(this.#resources.get(place.storagePrefix)!, place.path, kv));
+        entries
+          .get(place.storagePrefix)
+          ?.push(this.#entryOf(this.#resources.get(place.storagePrefix)!, place.path, kv));
       },
       signal,
     );
-    for (const [storagePrefix, followed] of this.#resources) followed.cache.reset(entries.get(storagePrefix) ?? [], revision);
+    for (const [storagePrefix, followed] of this.#resources)
+      followed.cache.reset(entries.get(storagePrefix) ?? [], revision);
     this.#moveTo(revision);
     for (const followed of this.#resources.values()) followed.cache.notify();
   }
 
-  async #readRange(from: string, to: string, take: (kv: KeyValue) => void, signal = this.#stopping.signal): Promise<number> {
+  async #readRange(
+    from: string,
+    to: string,
+    take: (kv: KeyValue) => void,
+    signal = this.#stopping.signal,
+  ): Promise<number> {
     const rangeEnd = Buffer.from(to);
     const turns = createTurns(this.#deps.clock);
     let key: Buffer = Buffer.from(from);
     let revision = 0;
     for (;;) {
-      const response = await this.#deps.store.range({ key, rangeEnd, limit: loadPageKeys, revision }, { signal });
+      const response = await this.#deps.store.range(
+        { key, rangeEnd, limit: loadPageKeys, revision },
+        { signal },
+      );
       revision ||= response.header.revision;
+      await loadProtobuf(response.kvs);
       for (const kv of response.kvs) {
         take(kv);
         if (turns.isOver()) await turns.next();
       }
       const last = response.kvs.at(-1);
-      if (last === undefined || (!response.more && response.kvs.length >= response.count)) return revision;
+      if (last === undefined || (!response.more && response.kvs.length >= response.count))
+        return revision;
       key = Buffer.concat([last.key, everyKey]);
     }
   }
@@ -218,7 +236,10 @@ export class WatchCache {
         if (signal.aborted) return;
         reason = compacted ? "history was compacted" : "the store ended the watch";
         if (compacted) {
-          log.warn({ revision: this.#revision }, "the store's history is gone beyond the cache's revision; reading everything anew");
+          log.warn(
+            { revision: this.#revision },
+            "the store's history is gone beyond the cache's revision; reading everything anew",
+          );
           await this.#load(signal);
         }
         if (compacted || this.#revision > before) delayMs = reopenDelayMs.first;
@@ -227,7 +248,10 @@ export class WatchCache {
         reason = error instanceof Error ? error.message : String(error);
       }
       this.#broken = reason;
-      log.warn({ revision: this.#revision, reason }, "the watch on the store broke; opening it again");
+      log.warn(
+        { revision: this.#revision, reason },
+        "the watch on the store broke; opening it again",
+      );
       await clock.sleep(delayMs, signal).catch(() => {});
       delayMs = Math.min(delayMs * 2, reopenDelayMs.max);
     }
@@ -235,7 +259,15 @@ export class WatchCache {
 
   /** Reads one watch to its end. True = the wanted revisions were compacted. */
   async #consume(): Promise<boolean> {
-    const stream = this.#deps.store.watch({ key: everyKey, rangeEnd: everyKey, startRevision: this.#revision + 1, progressNotify: true }, { signal: this.#stopping.signal });
+    const stream = this.#deps.store.watch(
+      {
+        key: everyKey,
+        rangeEnd: everyKey,
+        startRevision: this.#revision + 1,
+        progressNotify: true,
+      },
+      { signal: this.#stopping.signal },
+    );
     this.#stream = stream;
     const turns = createTurns(this.#deps.clock);
     for await (const message of stream) {
@@ -244,6 +276,7 @@ export class WatchCache {
           this.#broken = undefined;
           break;
         case "events":
+          await loadProtobuf(valuesOf(message.events));
           for (const revisionEvents of byRevision(message.events)) {
             this.#apply(revisionEvents);
             if (turns.isOver()) await turns.next();
@@ -297,10 +330,15 @@ export class WatchCache {
   }
 }
 
+function* valuesOf(events: readonly StoreEvent[]): Generator<KeyValue> {
+  for (const event of events) yield event.kv;
+}
+
 function* byRevision(events: readonly StoreEvent[]): Generator<readonly StoreEvent[]> {
   let start = 0;
   for (let end = 1; end <= events.length; end++) {
-    if (end < events.length && events[end]!.kv.modRevision === events[start]!.kv.modRevision) continue;
+    if (end < events.length && events[end]!.kv.modRevision === events[start]!.kv.modRevision)
+      continue;
     yield start === 0 && end === events.length ? events : events.slice(start, end);
     start = end;
   }

@@ -11,22 +11,46 @@ const namespaces = ["red", "blue"];
 const teams = ["a", "b", "c"];
 
 type Step =
-  | { readonly kind: "put"; readonly namespace: string; readonly name: string; readonly team: string }
+  | {
+      readonly kind: "put";
+      readonly namespace: string;
+      readonly name: string;
+      readonly team: string;
+    }
   | { readonly kind: "delete"; readonly namespace: string; readonly name: string }
-  | { readonly kind: "watch"; readonly namespace: string; readonly selector: string; readonly back: number };
+  | {
+      readonly kind: "watch";
+      readonly namespace: string;
+      readonly selector: string;
+      readonly back: number;
+    };
 
 const namespace = fc.constantFrom(...namespaces);
 const name = fc.integer({ min: 0, max: 6 }).map((number) => `m${number}`);
 const steps = fc.array(
   fc.oneof(
-    { weight: 6, arbitrary: fc.record({ kind: fc.constant("put" as const), namespace, name, team: fc.constantFrom(...teams) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constant("put" as const),
+        namespace,
+        name,
+        team: fc.constantFrom(...teams),
+      }),
+    },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant("delete" as const), namespace, name }) },
     {
       weight: 1,
       arbitrary: fc.record({
         kind: fc.constant("watch" as const),
         namespace: fc.constantFrom("", ...namespaces),
-        selector: fc.constantFrom("", "labelSelector=team%3Da", "labelSelector=team%20in%20(a,b)", "labelSelector=team!%3Dc", "fieldSelector=metadata.name%3Dm3"),
+        selector: fc.constantFrom(
+          "",
+          "labelSelector=team%3Da",
+          "labelSelector=team%20in%20(a,b)",
+          "labelSelector=team!%3Dc",
+          "fieldSelector=metadata.name%3Dm3",
+        ),
         back: fc.integer({ min: 0, max: 60 }),
       }),
     },
@@ -38,12 +62,16 @@ describe("watches", () => {
   let fixture: Fixture;
   before(async () => {
     fixture = await startFixture({ config: { watchWindowEvents: 16 } });
-    for (const one of namespaces) await ask(fixture.admin, "POST", "/api/v1/namespaces", { metadata: { name: one } });
+    for (const one of namespaces)
+      await ask(fixture.admin, "POST", "/api/v1/namespaces", { metadata: { name: one } });
   });
   after(() => fixture.close());
 
   it("show every watcher exactly what its selector selects, wherever it began", async () => {
-    await fc.assert(fc.asyncProperty(steps, (script) => run(fixture, script)), { numRuns: 12, seed: 20 });
+    await fc.assert(
+      fc.asyncProperty(steps, (script) => run(fixture, script)),
+      { numRuns: 12, seed: 20 },
+    );
   });
 });
 
@@ -56,13 +84,23 @@ interface Change {
 }
 
 async function run(fixture: Fixture, script: readonly Step[]): Promise<void> {
-  for (const one of namespaces) await ask(fixture.admin, "DELETE", `/api/v1/namespaces/${one}/configmaps`);
+  for (const one of namespaces)
+    await ask(fixture.admin, "DELETE", `/api/v1/namespaces/${one}/configmaps`);
   const objects = new Map<string, string>();
-  const changes: Change[] = [{ revision: await revisionOf(fixture), key: "", before: undefined, after: undefined }];
+  const changes: Change[] = [
+    { revision: await revisionOf(fixture), key: "", before: undefined, after: undefined },
+  ];
   const watchers: Watcher[] = [];
   for (const step of script) {
     if (step.kind === "watch") {
-      watchers.push(await Watcher.open(fixture, step, changes, changes.length - 1 - Math.min(step.back, changes.length - 1)));
+      watchers.push(
+        await Watcher.open(
+          fixture,
+          step,
+          changes,
+          changes.length - 1 - Math.min(step.back, changes.length - 1),
+        ),
+      );
       continue;
     }
     const key = `${step.namespace}/${step.name}`;
@@ -76,10 +114,18 @@ async function run(fixture: Fixture, script: readonly Step[]): Promise<void> {
       continue;
     }
     const body = configMap(step.name, { at: String(changes.length) }, { team: step.team });
-    const written = before === undefined ? await ask(fixture.admin, "POST", path, body) : await ask(fixture.admin, "PUT", `${path}/${step.name}`, body);
+    const written =
+      before === undefined
+        ? await ask(fixture.admin, "POST", path, body)
+        : await ask(fixture.admin, "PUT", `${path}/${step.name}`, body);
     ok(written.status < 300, written.text);
     objects.set(key, step.team);
-    changes.push({ revision: Number(written.json.metadata.resourceVersion), key, before, after: step.team });
+    changes.push({
+      revision: Number(written.json.metadata.resourceVersion),
+      key,
+      before,
+      after: step.team,
+    });
   }
   for (const watcher of watchers) await watcher.check(changes);
 }
@@ -95,7 +141,13 @@ class Watcher {
   #revision: number;
   #wake: (() => void) | undefined;
 
-  private constructor(step: WatchStep, changes: readonly Change[], start: number, body: AsyncIterable<Uint8Array>, leave: AbortController) {
+  private constructor(
+    step: WatchStep,
+    changes: readonly Change[],
+    start: number,
+    body: AsyncIterable<Uint8Array>,
+    leave: AbortController,
+  ) {
     this.#step = step;
     this.#start = start;
     this.#leave = leave;
@@ -105,9 +157,17 @@ class Watcher {
   }
 
   /** Watches from the revision of `changes[start]`. */
-  static async open(fixture: Fixture, step: WatchStep, changes: readonly Change[], start: number): Promise<Watcher> {
+  static async open(
+    fixture: Fixture,
+    step: WatchStep,
+    changes: readonly Change[],
+    start: number,
+  ): Promise<Watcher> {
     const leave = new AbortController();
-    const scope = step.namespace === "" ? "/api/v1/configmaps" : `/api/v1/namespaces/${step.namespace}/configmaps`;
+    const scope =
+      step.namespace === ""
+        ? "/api/v1/configmaps"
+        : `/api/v1/namespaces/${step.namespace}/configmaps`;
     const path = `${scope}?watch=1&resourceVersion=${changes[start]!.revision}&${step.selector}`;
     const response = await fixture.admin.roundTrip({ method: "GET", path, signal: leave.signal });
     equal(response.status, 200);
@@ -115,7 +175,12 @@ class Watcher {
   }
 
   async check(changes: readonly Change[]): Promise<void> {
-    const relevant = changes.slice(this.#start + 1).filter(({ key, before, after }) => selects(this.#step, key, before) || selects(this.#step, key, after));
+    const relevant = changes
+      .slice(this.#start + 1)
+      .filter(
+        ({ key, before, after }) =>
+          selects(this.#step, key, before) || selects(this.#step, key, after),
+      );
     const last = relevant.at(-1)?.revision ?? this.#revision;
     while (this.#revision < last) {
       await Promise.race([
@@ -147,7 +212,10 @@ class Watcher {
 
   #apply({ type, object: { metadata } }: WatchLine): void {
     const key = `${metadata.namespace}/${metadata.name}`;
-    ok(Number(metadata.resourceVersion) > this.#revision, `revision ${metadata.resourceVersion} after ${this.#revision}`);
+    ok(
+      Number(metadata.resourceVersion) > this.#revision,
+      `revision ${metadata.resourceVersion} after ${this.#revision}`,
+    );
     this.#revision = Number(metadata.resourceVersion);
     equal(type === "ADDED", !this.#seen.has(key), `${type} ${key}`);
     if (type === "DELETED") this.#seen.delete(key);
@@ -158,7 +226,14 @@ class Watcher {
 
 interface WatchLine {
   readonly type: string;
-  readonly object: { readonly metadata: { readonly namespace: string; readonly name: string; readonly resourceVersion: string; readonly labels?: { readonly team?: string } } };
+  readonly object: {
+    readonly metadata: {
+      readonly namespace: string;
+      readonly name: string;
+      readonly resourceVersion: string;
+      readonly labels?: { readonly team?: string };
+    };
+  };
 }
 
 function stateAfter(changes: readonly Change[], step: WatchStep): Map<string, string> {
@@ -171,7 +246,11 @@ function stateAfter(changes: readonly Change[], step: WatchStep): Map<string, st
 }
 
 /** The naive reading of the five selectors above. */
-function selects({ namespace: of, selector }: WatchStep, key: string, team: string | undefined): boolean {
+function selects(
+  { namespace: of, selector }: WatchStep,
+  key: string,
+  team: string | undefined,
+): boolean {
   if (team === undefined || !key.startsWith(of)) return false;
   if (selector.startsWith("fieldSelector")) return key.endsWith("/m3");
   if (selector.includes("!")) return team !== "c";
@@ -180,5 +259,8 @@ function selects({ namespace: of, selector }: WatchStep, key: string, team: stri
 }
 
 async function revisionOf(fixture: Fixture): Promise<number> {
-  return Number((await ask(fixture.admin, "GET", "/api/v1/namespaces/red/configmaps?limit=1")).json.metadata.resourceVersion);
+  return Number(
+    (await ask(fixture.admin, "GET", "/api/v1/namespaces/red/configmaps?limit=1")).json.metadata
+      .resourceVersion,
+  );
 }

@@ -20,7 +20,10 @@ export interface SelectedEvent {
  * What a watcher with a selector sees of a change: an object that begins to match is ADDED, one that no longer matches (or is gone) is DELETED in its last
  * matching state with the revision of the change.
  */
-export function selectEvent(selector: ObjectSelector, { entry, previous, revision }: ObjectTransition): SelectedEvent | undefined {
+export function selectEvent(
+  selector: ObjectSelector,
+  { entry, previous, revision }: ObjectTransition,
+): SelectedEvent | undefined {
   const path = (entry ?? previous)?.path;
   if (path === undefined || !selector.inRange(path)) return undefined;
   const now = entry !== undefined && (selector.matchesAll || selector.matches(entry));

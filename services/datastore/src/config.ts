@@ -53,10 +53,12 @@ export function sqliteFile(endpoint: string): string {
 
 function endpointProblem(endpoint: string): string | undefined {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//.exec(endpoint)?.[1];
-  if (scheme !== "sqlite") return `${describeScheme(endpoint, scheme)} is not supported; supported is sqlite://FILE`;
+  if (scheme !== "sqlite")
+    return `${describeScheme(endpoint, scheme)} is not supported; supported is sqlite://FILE`;
   const file = sqliteFile(endpoint);
   if (file === "") return "sqlite:// names no file; write sqlite://FILE";
-  if (file.includes("?")) return "parameters behind the file are not supported; write sqlite://FILE";
+  if (file.includes("?"))
+    return "parameters behind the file are not supported; write sqlite://FILE";
   return undefined;
 }
 

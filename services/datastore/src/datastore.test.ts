@@ -17,12 +17,21 @@ async function folderOf(test: TestContext): Promise<string> {
 }
 
 const key = Buffer.from("a");
-const isStopped = (error: unknown): boolean => error instanceof EtcdError && error.message === "etcdserver: server stopped";
+const isStopped = (error: unknown): boolean =>
+  error instanceof EtcdError && error.message === "etcdserver: server stopped";
 
 describe("the datastore service", () => {
   it("answers between start and stop only, and keeps the data for the next one", async (test) => {
-    const config = datastoreConfig.parse({ endpoint: `sqlite://${join(await folderOf(test), "state.db")}`, listen: "127.0.0.1:0" });
-    const build = async () => createDatastore(config, { clock: createManualClock(), log: silentLogger, metrics: await createMetrics() });
+    const config = datastoreConfig.parse({
+      endpoint: `sqlite://${join(await folderOf(test), "state.db")}`,
+      listen: "127.0.0.1:0",
+    });
+    const build = async () =>
+      createDatastore(config, {
+        clock: createManualClock(),
+        log: silentLogger,
+        metrics: await createMetrics(),
+      });
     const first = await build();
     await assert.rejects(first.store.range({ key }), isStopped);
     assert.equal(first.health().status, "failing");
@@ -33,7 +42,10 @@ describe("the datastore service", () => {
     assert.equal((await client.range({ key })).kvs[0]?.value.toString(), "1");
     const watch = client.watch({ key })[Symbol.asyncIterator]();
     await watch.next();
-    const next = assert.rejects(watch.next(), (error) => error instanceof EtcdError && error.code === "unavailable");
+    const next = assert.rejects(
+      watch.next(),
+      (error) => error instanceof EtcdError && error.code === "unavailable",
+    );
     await first.stop(AbortSignal.timeout(5_000));
     await first.stop(AbortSignal.timeout(5_000));
     await first.done;
@@ -60,12 +72,20 @@ describe("the datastore service", () => {
 
   it("compacts by itself up to where it was an interval ago", async (test) => {
     const clock = createManualClock();
-    const config = datastoreConfig.parse({ endpoint: `sqlite://${join(await folderOf(test), "state.db")}`, compactIntervalMs: 60_000 });
-    const datastore = createDatastore(config, { clock, log: silentLogger, metrics: await createMetrics() });
+    const config = datastoreConfig.parse({
+      endpoint: `sqlite://${join(await folderOf(test), "state.db")}`,
+      compactIntervalMs: 60_000,
+    });
+    const datastore = createDatastore(config, {
+      clock,
+      log: silentLogger,
+      metrics: await createMetrics(),
+    });
     await datastore.start(test.signal);
     test.after(() => datastore.stop(AbortSignal.timeout(5_000)));
     const { store } = datastore;
-    for (let version = 0; version < 5; version += 1) await store.put({ key, value: Buffer.from(String(version)) });
+    for (let version = 0; version < 5; version += 1)
+      await store.put({ key, value: Buffer.from(String(version)) });
     await clock.advance(60_000);
     assert.equal((await store.range({ key, revision: 2 })).kvs[0]?.value.toString(), "0");
     await store.put({ key, value: Buffer.from("last") });
@@ -77,13 +97,24 @@ describe("the datastore service", () => {
 
   it("shows etcd's metrics", async (test) => {
     const metrics = await createMetrics();
-    const config = datastoreConfig.parse({ endpoint: `sqlite://${join(await folderOf(test), "state.db")}` });
-    const datastore = createDatastore(config, { clock: createManualClock(), log: silentLogger, metrics });
+    const config = datastoreConfig.parse({
+      endpoint: `sqlite://${join(await folderOf(test), "state.db")}`,
+    });
+    const datastore = createDatastore(config, {
+      clock: createManualClock(),
+      log: silentLogger,
+      metrics,
+    });
     await datastore.start(test.signal);
     test.after(() => datastore.stop(AbortSignal.timeout(5_000)));
     await datastore.store.put({ key, value: Buffer.from("1") });
     const text = await metrics.expose();
-    for (const line of ["etcd_mvcc_put_total 1", "etcd_debugging_mvcc_keys_total 1", "etcd_debugging_mvcc_current_revision 2", "etcd_disk_wal_fsync_duration_seconds_count 1"]) {
+    for (const line of [
+      "etcd_mvcc_put_total 1",
+      "etcd_debugging_mvcc_keys_total 1",
+      "etcd_debugging_mvcc_current_revision 2",
+      "etcd_disk_wal_fsync_duration_seconds_count 1",
+    ]) {
       assert.ok(text.includes(`\n${line}\n`), line);
     }
     assert.match(text, /\netcd_mvcc_db_total_size_in_bytes [1-9]\d+\n/);
@@ -92,9 +123,13 @@ describe("the datastore service", () => {
 
 describe("the datastore's configuration", () => {
   it("refuses other endpoints and says what is supported", () => {
-    const problem = (endpoint: string): string => datastoreConfig.safeParse({ endpoint }).error?.issues[0]?.message ?? "";
+    const problem = (endpoint: string): string =>
+      datastoreConfig.safeParse({ endpoint }).error?.issues[0]?.message ?? "";
     for (const scheme of ["postgres", "mysql", "nats", "http", "https"]) {
-      assert.equal(problem(`${scheme}://user:secret@host/db`), `${scheme}:// is not supported; supported is sqlite://FILE`);
+      assert.equal(
+        problem(`${scheme}://user:secret@host/db`),
+        `${scheme}:// is not supported; supported is sqlite://FILE`,
+      );
     }
     assert.match(problem("state.db"), /"state.db" is not supported; supported is sqlite:\/\/FILE/);
     assert.doesNotMatch(problem("user:secret@tcp(host)/db"), /secret/);
@@ -103,12 +138,25 @@ describe("the datastore's configuration", () => {
   });
 
   it("comes from flags, each wrong one named", () => {
-    const config = datastoreConfigOf({ endpoint: "sqlite://state.db", "value-cache-mb": 8, "compact-interval": "1h30m" });
-    assert.deepEqual([config.listen, config.valueCacheBytes, config.compactIntervalMs], ["127.0.0.1:2379", 8 * 1024 * 1024, 5_400_000]);
+    const config = datastoreConfigOf({
+      endpoint: "sqlite://state.db",
+      "value-cache-mb": 8,
+      "compact-interval": "1h30m",
+    });
+    assert.deepEqual(
+      [config.listen, config.valueCacheBytes, config.compactIntervalMs],
+      ["127.0.0.1:2379", 8 * 1024 * 1024, 5_400_000],
+    );
     const refused = (values: Record<string, string>, pattern: RegExp): void =>
-      assert.throws(() => datastoreConfigOf(values), (error) => error instanceof UsageError && pattern.test(error.message));
+      assert.throws(
+        () => datastoreConfigOf(values),
+        (error) => error instanceof UsageError && pattern.test(error.message),
+      );
     refused({}, /--endpoint is required/);
-    refused({ endpoint: "sqlite://f", "server-cert-file": "c" }, /--server-cert-file and --server-key-file/);
+    refused(
+      { endpoint: "sqlite://f", "server-cert-file": "c" },
+      /--server-cert-file and --server-key-file/,
+    );
     refused({ endpoint: "sqlite://f", "trusted-ca-file": "c" }, /--trusted-ca-file needs/);
     refused({ endpoint: "sqlite://f", "compact-interval": "5 minutes" }, /--compact-interval/);
     refused({ endpoint: "sqlite://f", "emulated-etcd-version": "3.6" }, /emulatedVersion/);

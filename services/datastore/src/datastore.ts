@@ -1,7 +1,19 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { etcdErrors, serveStore, type EtcdStore, type StoreServer, type TlsMaterial } from "@wherry/etcd-api";
-import { createService, type Clock, type Logger, type MetricsRegistry, type Service } from "@wherry/service-kit";
+import {
+  etcdErrors,
+  serveStore,
+  type EtcdStore,
+  type StoreServer,
+  type TlsMaterial,
+} from "@wherry/etcd-api";
+import {
+  createService,
+  type Clock,
+  type Logger,
+  type MetricsRegistry,
+  type Service,
+} from "@wherry/service-kit";
 import { sqliteFile, type DatastoreConfig } from "./config.ts";
 import { createEngineMetrics } from "./engine/engine-metrics.ts";
 import { createEngine, engineDefaults, type Engine } from "./engine/engine.ts";
@@ -42,7 +54,9 @@ export function createDatastore(config: DatastoreConfig, deps: DatastoreDeps): D
     async start(signal, fail) {
       const file = sqliteFile(config.endpoint);
       await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-      log = createSqliteLog(config.quotaBytes === undefined ? { file } : { file, maxBytes: config.quotaBytes });
+      log = createSqliteLog(
+        config.quotaBytes === undefined ? { file } : { file, maxBytes: config.quotaBytes },
+      );
       engine = await createEngine(
         {
           ...engineDefaults,
@@ -56,14 +70,22 @@ export function createDatastore(config: DatastoreConfig, deps: DatastoreDeps): D
           logger,
           metrics: createEngineMetrics(deps.metrics),
           onBroken(error) {
-            logger.error({ err: error }, "the log failed; the datastore ends, so that nothing is answered that is not on disk");
+            logger.error(
+              { err: error },
+              "the log failed; the datastore ends, so that nothing is answered that is not on disk",
+            );
             fail(error);
           },
         },
       );
       signal.throwIfAborted();
       if (config.compactIntervalMs > 0) {
-        compaction = startSelfCompaction({ store: engine, clock: deps.clock, log: logger, intervalMs: config.compactIntervalMs });
+        compaction = startSelfCompaction({
+          store: engine,
+          clock: deps.clock,
+          log: logger,
+          intervalMs: config.compactIntervalMs,
+        });
       }
       if (config.listen !== undefined) server = await listen(engine, config.listen);
     },
@@ -76,6 +98,12 @@ export function createDatastore(config: DatastoreConfig, deps: DatastoreDeps): D
   });
 
   async function listen(running: Engine, address: string): Promise<StoreServer> {
+    if (config.tls === undefined && !isLocal(address)) {
+      logger.warn(
+        { listen: address },
+        "the datastore listens to other machines without TLS: whoever reaches it reads and writes everything",
+      );
+    }
     const tls = config.tls === undefined ? undefined : await readTls(config.tls);
     const options = { listen: address, log: logger, memberName: config.memberName };
     return serveStore(running, tls === undefined ? options : { ...options, tls });
@@ -92,15 +120,25 @@ export function createDatastore(config: DatastoreConfig, deps: DatastoreDeps): D
   };
 }
 
+function isLocal(address: string): boolean {
+  return /^(unix:|127\.|localhost:|\[::1\]:)/.test(address);
+}
+
 async function readTls(files: NonNullable<DatastoreConfig["tls"]>): Promise<TlsMaterial> {
   const read = async (file: string, field: string): Promise<Buffer> => {
     try {
       return await readFile(file);
     } catch (cause) {
-      throw new Error(`tls.${field}: ${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+      throw new Error(
+        `tls.${field}: ${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`,
+        { cause },
+      );
     }
   };
-  const [cert, key] = await Promise.all([read(files.certFile, "certFile"), read(files.keyFile, "keyFile")]);
+  const [cert, key] = await Promise.all([
+    read(files.certFile, "certFile"),
+    read(files.keyFile, "keyFile"),
+  ]);
   if (files.clientCaFile === undefined) return { cert, key };
   return { cert, key, ca: await read(files.clientCaFile, "clientCaFile") };
 }
@@ -121,7 +159,8 @@ function storeOver(current: () => Engine | undefined): DatastoreStore {
     leaseGrant: async (request, options) => engine().leaseGrant(request, options),
     leaseRevoke: async (id, options) => engine().leaseRevoke(id, options),
     leaseKeepAlive: async (id, options) => engine().leaseKeepAlive(id, options),
-    leaseTimeToLive: async (id, withKeys, options) => engine().leaseTimeToLive(id, withKeys, options),
+    leaseTimeToLive: async (id, withKeys, options) =>
+      engine().leaseTimeToLive(id, withKeys, options),
     leases: async (options) => engine().leases(options),
     status: async (options) => engine().status(options),
     watch: (request, options) => engine().watch(request, options),

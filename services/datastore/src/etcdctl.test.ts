@@ -22,8 +22,15 @@ interface Etcdctl {
 
 async function serve(test: TestContext): Promise<Etcdctl> {
   const folder = await mkdtemp(join(tmpdir(), "wherry-etcdctl-"));
-  const config = datastoreConfig.parse({ endpoint: `sqlite://${join(folder, "state.db")}`, listen: "127.0.0.1:0" });
-  const datastore = createDatastore(config, { clock: systemClock, log: silentLogger, metrics: createNullMetrics() });
+  const config = datastoreConfig.parse({
+    endpoint: `sqlite://${join(folder, "state.db")}`,
+    listen: "127.0.0.1:0",
+  });
+  const datastore = createDatastore(config, {
+    clock: systemClock,
+    log: silentLogger,
+    metrics: createNullMetrics(),
+  });
   test.after(async () => {
     await datastore.stop(AbortSignal.timeout(500));
     await rm(folder, { recursive: true });
@@ -32,7 +39,10 @@ async function serve(test: TestContext): Promise<Etcdctl> {
   // Without a scheme: the 3.4 client would put the URL into HTTP/2's authority, which Node refuses.
   const endpoint = (datastore.endpoint() ?? "").replace("http://", "");
   const call = async (...args: string[]): Promise<string> => {
-    const { stdout } = await run("etcdctl", ["--endpoints", endpoint, ...args], { env: environment, timeout: 15_000 });
+    const { stdout } = await run("etcdctl", ["--endpoints", endpoint, ...args], {
+      env: environment,
+      timeout: 15_000,
+    });
     return stdout.trim();
   };
   return Object.assign(call, { endpoint });
@@ -40,7 +50,10 @@ async function serve(test: TestContext): Promise<Etcdctl> {
 
 /** Feeds a transaction to etcdctl's standard input. */
 async function txn(etcdctl: Etcdctl, text: string): Promise<string> {
-  const running = run("etcdctl", ["--endpoints", etcdctl.endpoint, "txn"], { env: environment, timeout: 15_000 });
+  const running = run("etcdctl", ["--endpoints", etcdctl.endpoint, "txn"], {
+    env: environment,
+    timeout: 15_000,
+  });
   running.child.stdin?.end(text);
   return (await running).stdout.trim();
 }
@@ -56,7 +69,10 @@ describe("etcdctl", { timeout: 60_000 }, () => {
     }
   });
 
-  const check = (name: string, body: (etcdctl: Etcdctl, test: TestContext) => Promise<void>): void => {
+  const check = (
+    name: string,
+    body: (etcdctl: Etcdctl, test: TestContext) => Promise<void>,
+  ): void => {
     it(name, async (test) => {
       if (missing !== undefined) return test.skip(missing);
       await body(await serve(test), test);
@@ -69,15 +85,22 @@ describe("etcdctl", { timeout: 60_000 }, () => {
     await etcdctl("put", "a", "3");
     assert.equal(await etcdctl("get", "a"), "a\n3");
     assert.equal(await etcdctl("get", "a", "--rev", "2"), "a\n1");
-    assert.equal(await etcdctl("get", "", "--prefix", "--keys-only", "--order", "DESCEND"), "b\n\na");
-    assert.equal(await etcdctl("get", "", "--prefix", "--sort-by", "VERSION", "--print-value-only"), "2\n3");
+    assert.equal(
+      await etcdctl("get", "", "--prefix", "--keys-only", "--order", "DESCEND"),
+      "b\n\na",
+    );
+    assert.equal(
+      await etcdctl("get", "", "--prefix", "--sort-by", "VERSION", "--print-value-only"),
+      "2\n3",
+    );
     assert.equal(await etcdctl("del", "a", "b", "--prev-kv"), "1\na\n3");
     assert.equal(await etcdctl("get", "", "--prefix", "--keys-only"), "b");
   });
 
   check("runs transactions", async (etcdctl) => {
     await etcdctl("put", "flag", "on");
-    const text = 'value("flag") = "on"\nmod("flag") < "5"\n\nput result then\nget flag\n\nput result else\n\n';
+    const text =
+      'value("flag") = "on"\nmod("flag") < "5"\n\nput result then\nget flag\n\nput result else\n\n';
     assert.equal(await txn(etcdctl, text), "SUCCESS\n\nOK\n\nflag\non");
     await etcdctl("put", "flag", "off");
     assert.equal(await txn(etcdctl, text), "FAILURE\n\nOK");
@@ -87,10 +110,14 @@ describe("etcdctl", { timeout: 60_000 }, () => {
   check("watches from an old revision", async (etcdctl, test) => {
     await etcdctl("put", "w/a", "1");
     await etcdctl("put", "w/a", "2");
-    const child = spawn("etcdctl", ["--endpoints", etcdctl.endpoint, "watch", "w/", "--prefix", "--rev", "2", "--prev-kv"], {
-      env: environment,
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    const child = spawn(
+      "etcdctl",
+      ["--endpoints", etcdctl.endpoint, "watch", "w/", "--prefix", "--rev", "2", "--prev-kv"],
+      {
+        env: environment,
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
     test.after(() => child.kill());
     const lines: string[] = [];
     for await (const line of createInterface(child.stdout)) {
@@ -98,7 +125,21 @@ describe("etcdctl", { timeout: 60_000 }, () => {
       if (lines.length === 8) await etcdctl("del", "w/a");
       if (lines.length === 13) break;
     }
-    assert.deepEqual(lines, ["PUT", "w/a", "1", "PUT", "w/a", "1", "w/a", "2", "DELETE", "w/a", "2", "w/a", ""]);
+    assert.deepEqual(lines, [
+      "PUT",
+      "w/a",
+      "1",
+      "PUT",
+      "w/a",
+      "1",
+      "w/a",
+      "2",
+      "DELETE",
+      "w/a",
+      "2",
+      "w/a",
+      "",
+    ]);
   });
 
   check("grants, renews, lists and revokes leases", async (etcdctl) => {
@@ -106,7 +147,10 @@ describe("etcdctl", { timeout: 60_000 }, () => {
     const id = /^lease ([0-9a-f]+) granted with TTL\(300s\)$/.exec(granted)?.[1] ?? "";
     assert.notEqual(id, "", granted);
     await etcdctl("put", "leased", "1", "--lease", id);
-    assert.match(await etcdctl("lease", "timetolive", id, "--keys"), /TTL\(300s\), remaining\((29\d|300)s\), attached keys\(\[leased\]\)/);
+    assert.match(
+      await etcdctl("lease", "timetolive", id, "--keys"),
+      /TTL\(300s\), remaining\((29\d|300)s\), attached keys\(\[leased\]\)/,
+    );
     assert.match(await etcdctl("lease", "keep-alive", id, "--once"), /keepalived with TTL\(300\)/);
     assert.ok((await etcdctl("lease", "list")).includes(id));
     assert.equal(await etcdctl("lease", "revoke", id), `lease ${id} revoked`);
@@ -116,19 +160,43 @@ describe("etcdctl", { timeout: 60_000 }, () => {
   check("compacts, and shows etcd's errors", async (etcdctl) => {
     for (const value of ["1", "2", "3"]) await etcdctl("put", "a", value);
     assert.equal(await etcdctl("compact", "3", "--physical"), "compacted revision 3");
-    const isError = (text: string) => (error: unknown) => (error as { readonly stderr: string }).stderr.includes(text);
-    await assert.rejects(etcdctl("get", "a", "--rev", "2"), isError("etcdserver: mvcc: required revision has been compacted"));
-    await assert.rejects(etcdctl("get", "a", "--rev", "99"), isError("etcdserver: mvcc: required revision is a future revision"));
+    const isError = (text: string) => (error: unknown) =>
+      (error as { readonly stderr: string }).stderr.includes(text);
+    await assert.rejects(
+      etcdctl("get", "a", "--rev", "2"),
+      isError("etcdserver: mvcc: required revision has been compacted"),
+    );
+    await assert.rejects(
+      etcdctl("get", "a", "--rev", "99"),
+      isError("etcdserver: mvcc: required revision is a future revision"),
+    );
     await assert.rejects(etcdctl("snapshot", "save", "/dev/null"), isError("Unimplemented"));
   });
 
   check("takes it for an etcd: status, health, members, locks", async (etcdctl) => {
-    const [status] = JSON.parse(await etcdctl("endpoint", "status", "--write-out", "json")) as [{ readonly Status: { readonly version: string; readonly dbSize: number; readonly leader: number; readonly header: { readonly member_id: number } } }];
+    const [status] = JSON.parse(await etcdctl("endpoint", "status", "--write-out", "json")) as [
+      {
+        readonly Status: {
+          readonly version: string;
+          readonly dbSize: number;
+          readonly leader: number;
+          readonly header: { readonly member_id: number };
+        };
+      },
+    ];
     assert.equal(status.Status.version, "3.6.11");
     assert.ok(status.Status.dbSize > 0);
     assert.equal(status.Status.leader, status.Status.header.member_id);
-    const { members } = JSON.parse(await etcdctl("member", "list", "--write-out", "json")) as { readonly members: readonly { readonly name: string; readonly clientURLs: readonly string[] }[] };
-    assert.deepEqual(members.map(({ name, clientURLs }) => [name, clientURLs]), [["wherry", [`http://${etcdctl.endpoint}`]]]);
+    const { members } = JSON.parse(await etcdctl("member", "list", "--write-out", "json")) as {
+      readonly members: readonly {
+        readonly name: string;
+        readonly clientURLs: readonly string[];
+      }[];
+    };
+    assert.deepEqual(
+      members.map(({ name, clientURLs }) => [name, clientURLs]),
+      [["wherry", [`http://${etcdctl.endpoint}`]]],
+    );
     await etcdctl("endpoint", "health");
     assert.match(await etcdctl("lock", "mutex", "echo", "locked"), /^locked$/m);
   });

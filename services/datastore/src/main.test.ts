@@ -32,8 +32,16 @@ describe("the stand-alone datastore", { timeout: 30_000 }, () => {
   it("serves until it is asked to stop, and finds its data at the next start", async (test) => {
     const folder = await mkdtemp(join(tmpdir(), "wherry-main-"));
     test.after(() => rm(folder, { recursive: true }));
-    const args = ["--endpoint", `sqlite://${join(folder, "state.db")}`, "--listen", `unix:${join(folder, "etcd.sock")}`];
-    for (const [wanted, next] of [[undefined, "1"], ["1", "2"]] as const) {
+    const args = [
+      "--endpoint",
+      `sqlite://${join(folder, "state.db")}`,
+      "--listen",
+      `unix:${join(folder, "etcd.sock")}`,
+    ];
+    for (const [wanted, next] of [
+      [undefined, "1"],
+      ["1", "2"],
+    ] as const) {
       const { child, ready, exited } = start(...args);
       const store = createGrpcStore({ endpoint: await ready, log: silentLogger });
       const { kvs } = await store.range({ key: Buffer.from("a") });

@@ -17,7 +17,12 @@ export interface SelfCompaction {
  * Compacts up to where the store was one interval ago, once an interval: history reaches back one to two intervals, as it does
  * under kube-apiserver. Does nothing while nothing is written, nor where a client compacted further already.
  */
-export function startSelfCompaction({ store, clock, log, intervalMs }: SelfCompactionOptions): SelfCompaction {
+export function startSelfCompaction({
+  store,
+  clock,
+  log,
+  intervalMs,
+}: SelfCompactionOptions): SelfCompaction {
   let before = store.revision;
   let timer: Timer | undefined;
   let isStopped = false;
@@ -29,7 +34,8 @@ export function startSelfCompaction({ store, clock, log, intervalMs }: SelfCompa
       if (target > store.compactRevision) await store.compact({ revision: target });
     } catch (err) {
       // A client that compacts at the same time is welcome to.
-      if (!(err instanceof EtcdError && err.code === "outOfRange")) log.warn({ err, revision: target }, "compaction failed");
+      if (!(err instanceof EtcdError && err.code === "outOfRange"))
+        log.warn({ err, revision: target }, "compaction failed");
     }
     arm();
   }

@@ -44,5 +44,10 @@ function overGrpc(datastore: Datastore): { readonly store: EtcdStore; close(): P
 runStoreContract("SQLite in process", () => openSqlite({}, (datastore) => datastore));
 runStoreContract("SQLite over gRPC and TCP", () => openSqlite({ listen: "127.0.0.1:0" }, overGrpc));
 runStoreContract("SQLite over gRPC and a unix socket", () =>
-  openSqlite({ listen: `unix:${join(tmpdir(), `wherry-${process.pid}-${Math.random().toString(36).slice(2)}.sock`)}` }, overGrpc),
+  openSqlite(
+    {
+      listen: `unix:${join(tmpdir(), `wherry-${process.pid}-${Math.random().toString(36).slice(2)}.sock`)}`,
+    },
+    overGrpc,
+  ),
 );

@@ -98,7 +98,7 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
       nodeName: node.nodeName,
       nodeIps: [options.nodeIp],
       nodeExternalIps: node.nodeExternalIps,
-      nodeLabels: { ...(options.isServer ? { "node-role.kubernetes.io/control-plane": "true" } : {}), ...node.nodeLabels },
+      nodeLabels: node.nodeLabels,
       nodeTaints: node.nodeTaints,
       providerId: `k3s://${node.nodeName}`,
       version: VERSION,

@@ -546,4 +546,29 @@ describe("node agent", () => {
     assert.match(text, /^HTTP\/1\.1 200 /u);
     assert.ok(text.includes('"name":"listed"'));
   });
+
+  it("sees the end of a container whose event came before the runtime's own list knew", async (t) => {
+    let hidden = 0;
+    const harness = await createAgentHarness(t, {
+      runtime: {
+        script: () => ({ runMs: 1_000, exitCode: 0, output: [], copiesInput: false }),
+      },
+      wrapRuntime: (runtime) => ({
+        ...runtime,
+        containerStatus: async (id) => {
+          const status = await runtime.containerStatus(id);
+          if (status.state !== "EXITED" || hidden >= 3) return status;
+          hidden += 1;
+          return { ...status, state: "RUNNING", finishedAt: 0n };
+        },
+      }),
+    });
+    harness.api.seed(boundPod("brief", { restartPolicy: "Never" }));
+    await harness.passUntil(
+      () => harness.pod("brief")?.status?.phase === "Succeeded",
+      "Succeeded",
+      10_000,
+    );
+    assert.equal(hidden, 3);
+  });
 });

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { duplexPair, type Duplex } from "node:stream";
+import { Duplex, duplexPair } from "node:stream";
+import fc from "fast-check";
 import { describe, test, type TestContext } from "node:test";
 import { createDeflate, deflateRawSync, constants } from "node:zlib";
 import { SpdyConnection, type SpdyStream } from "./connection.ts";
@@ -224,6 +225,52 @@ describe("SPDY connection", () => {
     await once(client.openStream({}), "reset");
     near.write(Buffer.from([0x80, 3, 0, 1, 0, 0xff, 0xff, 0xff]));
     assert.match((await server.closed)?.message ?? "", /larger than/);
+  });
+
+  test("reads the same however the bytes are cut on their way", async () => {
+    const writes = fc.array(fc.uint8Array({ maxLength: 5000 }), { minLength: 1, maxLength: 8 });
+    const headers = fc.dictionary(fc.string({ minLength: 1, maxLength: 10 }), fc.string(), {
+      maxKeys: 5,
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        writes,
+        headers,
+        fc.integer({ min: 1, max: 700 }),
+        async (pieces, sent, cut) => {
+          const received = Promise.withResolvers<SpdyStream>();
+          const wire: Buffer[] = [];
+          const outgoing = new Duplex({
+            read() {},
+            write(chunk: Buffer, _encoding, callback) {
+              wire.push(chunk);
+              callback();
+            },
+          });
+          const client = new SpdyConnection(outgoing, { role: "client" });
+          const stream = client.openStream(sent);
+          stream.deliverReply();
+          for (const piece of pieces) stream.write(piece);
+          await new Promise<void>((resolve) => {
+            stream.end(resolve);
+          });
+          const [near, far] = duplexPair();
+          const server = new SpdyConnection(far, { role: "server", onStream: received.resolve });
+          const bytes = Buffer.concat(wire);
+          for (let at = 0; at < bytes.length; at += cut) near.write(bytes.subarray(at, at + cut));
+          const accepted = await received.promise;
+          assert.ok((await readAll(accepted)).equals(Buffer.concat(pieces)));
+          const lowerCase = Object.entries(sent).map(([name, value]) => [
+            name.toLowerCase(),
+            value,
+          ]);
+          assert.deepEqual({ ...accepted.headers }, Object.fromEntries(lowerCase));
+          client.destroy();
+          server.destroy();
+        },
+      ),
+      { numRuns: 30, seed: 1 },
+    );
   });
 
   test("reads frames that arrive byte by byte", async (context) => {

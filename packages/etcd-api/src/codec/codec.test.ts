@@ -2,8 +2,21 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { EtcdError } from "../errors.ts";
-import type { Compare, KeyValue, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse } from "../kv.ts";
-import { emptyRequest, healthResponse, memberListResponse, statusResponse } from "./cluster-messages.ts";
+import type {
+  Compare,
+  KeyValue,
+  RequestOp,
+  ResponseHeader,
+  ResponseOp,
+  TxnRequest,
+  TxnResponse,
+} from "../kv.ts";
+import {
+  emptyRequest,
+  healthResponse,
+  memberListResponse,
+  statusResponse,
+} from "./cluster-messages.ts";
 import {
   compactionRequest,
   compactionResponse,
@@ -42,8 +55,20 @@ const id = fc.bigInt({ min: 1n, max: 2n ** 64n - 1n });
 const yes = fc.constant(true as const);
 const text = fc.string({ minLength: 1, unit: "grapheme" });
 
-const header: fc.Arbitrary<ResponseHeader> = fc.record({ clusterId: id, memberId: id, revision: anyInteger, raftTerm: id });
-const kv: fc.Arbitrary<KeyValue> = fc.record({ key: bytes, createRevision: count, modRevision: count, version: count, value: anyBytes, lease });
+const header: fc.Arbitrary<ResponseHeader> = fc.record({
+  clusterId: id,
+  memberId: id,
+  revision: anyInteger,
+  raftTerm: id,
+});
+const kv: fc.Arbitrary<KeyValue> = fc.record({
+  key: bytes,
+  createRevision: count,
+  modRevision: count,
+  version: count,
+  value: anyBytes,
+  lease,
+});
 const range = fc.record(
   {
     key: bytes,
@@ -51,7 +76,12 @@ const range = fc.record(
     limit: count,
     revision: count,
     sortOrder: fc.constantFrom("ascend" as const, "descend" as const),
-    sortTarget: fc.constantFrom("version" as const, "create" as const, "mod" as const, "value" as const),
+    sortTarget: fc.constantFrom(
+      "version" as const,
+      "create" as const,
+      "mod" as const,
+      "value" as const,
+    ),
     serializable: yes,
     keysOnly: yes,
     countOnly: yes,
@@ -62,21 +92,51 @@ const range = fc.record(
   },
   { requiredKeys: ["key"] },
 );
-const put = fc.record({ key: bytes, value: anyBytes, lease, prevKv: yes, ignoreValue: yes, ignoreLease: yes }, { requiredKeys: ["key", "value"] });
+const put = fc.record(
+  { key: bytes, value: anyBytes, lease, prevKv: yes, ignoreValue: yes, ignoreLease: yes },
+  { requiredKeys: ["key", "value"] },
+);
 const deletion = fc.record({ key: bytes, rangeEnd: bytes, prevKv: yes }, { requiredKeys: ["key"] });
 const comparison: fc.Arbitrary<Compare> = fc
   .tuple(
-    fc.record({ result: fc.constantFrom("equal" as const, "greater" as const, "less" as const, "notEqual" as const), key: bytes, rangeEnd: bytes }, { requiredKeys: ["result", "key"] }),
+    fc.record(
+      {
+        result: fc.constantFrom(
+          "equal" as const,
+          "greater" as const,
+          "less" as const,
+          "notEqual" as const,
+        ),
+        key: bytes,
+        rangeEnd: bytes,
+      },
+      { requiredKeys: ["result", "key"] },
+    ),
     fc.oneof(
-      fc.record({ target: fc.constantFrom("version" as const, "create" as const, "mod" as const), operand: anyInteger }),
+      fc.record({
+        target: fc.constantFrom("version" as const, "create" as const, "mod" as const),
+        operand: anyInteger,
+      }),
       fc.record({ target: fc.constant("value" as const), operand: anyBytes }),
-      fc.record({ target: fc.constant("lease" as const), operand: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) }),
+      fc.record({
+        target: fc.constant("lease" as const),
+        operand: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+      }),
     ),
   )
   .map(([base, target]): Compare => ({ ...base, ...target }));
-const rangeAnswer = fc.record({ header, kvs: fc.array(kv, { maxLength: 3 }), more: fc.boolean(), count });
+const rangeAnswer = fc.record({
+  header,
+  kvs: fc.array(kv, { maxLength: 3 }),
+  more: fc.boolean(),
+  count,
+});
 const putAnswer = fc.record({ header, prevKv: kv }, { requiredKeys: ["header"] });
-const deletionAnswer = fc.record({ header, deleted: count, prevKvs: fc.array(kv, { maxLength: 3 }) });
+const deletionAnswer = fc.record({
+  header,
+  deleted: count,
+  prevKvs: fc.array(kv, { maxLength: 3 }),
+});
 
 const { txn } = fc.letrec<{ op: RequestOp; txn: TxnRequest }>((tie) => ({
   op: fc.oneof(
@@ -86,7 +146,11 @@ const { txn } = fc.letrec<{ op: RequestOp; txn: TxnRequest }>((tie) => ({
     deletion.map((request): RequestOp => ({ kind: "deleteRange", request })),
     tie("txn").map((request): RequestOp => ({ kind: "txn", request })),
   ),
-  txn: fc.record({ compare: fc.array(comparison, { maxLength: 2 }), success: fc.array(tie("op"), { maxLength: 2 }), failure: fc.array(tie("op"), { maxLength: 2 }) }),
+  txn: fc.record({
+    compare: fc.array(comparison, { maxLength: 2 }),
+    success: fc.array(tie("op"), { maxLength: 2 }),
+    failure: fc.array(tie("op"), { maxLength: 2 }),
+  }),
 }));
 const { txnAnswer } = fc.letrec<{ op: ResponseOp; txnAnswer: TxnResponse }>((tie) => ({
   op: fc.oneof(
@@ -96,7 +160,11 @@ const { txnAnswer } = fc.letrec<{ op: ResponseOp; txnAnswer: TxnResponse }>((tie
     deletionAnswer.map((response): ResponseOp => ({ kind: "deleteRange", response })),
     tie("txnAnswer").map((response): ResponseOp => ({ kind: "txn", response })),
   ),
-  txnAnswer: fc.record({ header, succeeded: fc.boolean(), responses: fc.array(tie("op"), { maxLength: 2 }) }),
+  txnAnswer: fc.record({
+    header,
+    succeeded: fc.boolean(),
+    responses: fc.array(tie("op"), { maxLength: 2 }),
+  }),
 }));
 
 const watchCreate = fc.record(
@@ -106,7 +174,9 @@ const watchCreate = fc.record(
     startRevision: count,
     prevKv: yes,
     progressNotify: yes,
-    filters: fc.uniqueArray(fc.constantFrom("noPut" as const, "noDelete" as const), { minLength: 1 }),
+    filters: fc.uniqueArray(fc.constantFrom("noPut" as const, "noDelete" as const), {
+      minLength: 1,
+    }),
     watchId: anyInteger.filter((number) => number !== 0),
     fragment: yes,
   },
@@ -117,7 +187,10 @@ const watchMessage: fc.Arbitrary<WatchRequestMessage> = fc.oneof(
   anyInteger.map((watchId): WatchRequestMessage => ({ kind: "cancel", watchId })),
   fc.constant<WatchRequestMessage>({ kind: "progress" }),
 );
-const event = fc.record({ type: fc.constantFrom("put" as const, "delete" as const), kv, prevKv: kv }, { requiredKeys: ["type", "kv"] });
+const event = fc.record(
+  { type: fc.constantFrom("put" as const, "delete" as const), kv, prevKv: kv },
+  { requiredKeys: ["type", "kv"] },
+);
 const watchAnswer = fc.record({
   header,
   watchId: anyInteger,
@@ -129,8 +202,22 @@ const watchAnswer = fc.record({
   events: fc.array(event, { maxLength: 3 }),
 });
 const grantAnswer = fc.record({ header, id: lease, ttl: anyInteger });
-const status = fc.record({ header, version: text, dbSize: count, dbSizeInUse: count, leader: id, raftIndex: id, raftTerm: id });
-const member = fc.record({ id, name: text, peerUrls: fc.array(text, { maxLength: 2 }), clientUrls: fc.array(text, { maxLength: 2 }), isLearner: fc.boolean() });
+const status = fc.record({
+  header,
+  version: text,
+  dbSize: count,
+  dbSizeInUse: count,
+  leader: id,
+  raftIndex: id,
+  raftTerm: id,
+});
+const member = fc.record({
+  id,
+  name: text,
+  peerUrls: fc.array(text, { maxLength: 2 }),
+  clientUrls: fc.array(text, { maxLength: 2 }),
+  isLearner: fc.boolean(),
+});
 
 interface Case<T> {
   readonly codec: MessageCodec<T>;
@@ -138,7 +225,8 @@ interface Case<T> {
 }
 
 /** Keeps codec and arbitrary of one type together; the list below need not know which. */
-const caseOf = <T>(codec: MessageCodec<T>, message: fc.Arbitrary<T>): Case<unknown> => ({ codec, message }) as Case<unknown>;
+const caseOf = <T>(codec: MessageCodec<T>, message: fc.Arbitrary<T>): Case<unknown> =>
+  ({ codec, message }) as Case<unknown>;
 
 const cases: Readonly<Record<string, Case<unknown>>> = {
   ResponseHeader: caseOf(responseHeader, header),
@@ -152,19 +240,43 @@ const cases: Readonly<Record<string, Case<unknown>>> = {
   Compare: caseOf(compare, comparison),
   TxnRequest: caseOf(txnRequest, txn),
   TxnResponse: caseOf(txnResponse, txnAnswer),
-  CompactionRequest: caseOf(compactionRequest, fc.record({ revision: count, physical: yes }, { requiredKeys: ["revision"] })),
+  CompactionRequest: caseOf(
+    compactionRequest,
+    fc.record({ revision: count, physical: yes }, { requiredKeys: ["revision"] }),
+  ),
   CompactionResponse: caseOf(compactionResponse, fc.record({ header })),
   WatchRequest: caseOf(watchRequest, watchMessage),
   WatchResponse: caseOf(watchResponse, watchAnswer),
-  LeaseGrantRequest: caseOf(leaseGrantRequest, fc.record({ ttl: anyInteger, id: lease }, { requiredKeys: ["ttl"] })),
+  LeaseGrantRequest: caseOf(
+    leaseGrantRequest,
+    fc.record({ ttl: anyInteger, id: lease }, { requiredKeys: ["ttl"] }),
+  ),
   LeaseGrantResponse: caseOf(leaseGrantResponse, grantAnswer),
   LeaseRevokeRequest: caseOf(leaseIdRequest, lease),
   LeaseRevokeResponse: caseOf(leaseRevokeResponse, fc.record({ header })),
-  LeaseTimeToLiveRequest: caseOf(leaseTimeToLiveRequest, fc.record({ id: lease, keys: fc.boolean() })),
-  LeaseTimeToLiveResponse: caseOf(leaseTimeToLiveResponse, fc.record({ header, id: lease, ttl: anyInteger, grantedTtl: anyInteger, keys: fc.array(anyBytes, { maxLength: 3 }) })),
-  LeaseLeasesResponse: caseOf(leasesResponse, fc.record({ header, ids: fc.array(lease, { maxLength: 3 }) })),
+  LeaseTimeToLiveRequest: caseOf(
+    leaseTimeToLiveRequest,
+    fc.record({ id: lease, keys: fc.boolean() }),
+  ),
+  LeaseTimeToLiveResponse: caseOf(
+    leaseTimeToLiveResponse,
+    fc.record({
+      header,
+      id: lease,
+      ttl: anyInteger,
+      grantedTtl: anyInteger,
+      keys: fc.array(anyBytes, { maxLength: 3 }),
+    }),
+  ),
+  LeaseLeasesResponse: caseOf(
+    leasesResponse,
+    fc.record({ header, ids: fc.array(lease, { maxLength: 3 }) }),
+  ),
   StatusResponse: caseOf(statusResponse, status),
-  MemberListResponse: caseOf(memberListResponse, fc.record({ header, members: fc.array(member, { maxLength: 2 }) })),
+  MemberListResponse: caseOf(
+    memberListResponse,
+    fc.record({ header, members: fc.array(member, { maxLength: 2 }) }),
+  ),
   HealthCheckResponse: caseOf(healthResponse, fc.constantFrom(1, 2, 3)),
 };
 
@@ -185,7 +297,10 @@ describe("the etcd codec", () => {
         const original = plain(generated);
         const encoded = encodeMessage(codec, original, 16);
         assert.deepEqual(decodeMessage(codec, encoded, false), original);
-        assert.deepEqual(decodeMessage(codec, Buffer.concat([unknownFields, encoded, unknownFields]), true), original);
+        assert.deepEqual(
+          decodeMessage(codec, Buffer.concat([unknownFields, encoded, unknownFields]), true),
+          original,
+        );
       };
       fc.assert(fc.property(message, property), { numRuns: 100, seed: 1 });
     });
@@ -203,18 +318,26 @@ describe("the etcd codec", () => {
           }
         }
       };
-      fc.assert(fc.property(message, fc.nat(10_000), fc.integer({ min: 0, max: 255 }), property), { numRuns: 100, seed: 1 });
+      fc.assert(fc.property(message, fc.nat(10_000), fc.integer({ min: 0, max: 255 }), property), {
+        numRuns: 100,
+        seed: 1,
+      });
     });
   }
 
   it("writes the bytes that protoc's encoder writes", () => {
     const create: TxnRequest = {
       compare: [{ target: "mod", result: "equal", key: Buffer.from("k"), operand: 0 }],
-      success: [{ kind: "put", request: { key: Buffer.from("k"), value: Buffer.from("v"), lease: 1n } }],
+      success: [
+        { kind: "put", request: { key: Buffer.from("k"), value: Buffer.from("v"), lease: 1n } },
+      ],
       failure: [],
     };
     // compare { target: MOD key: "k" mod_revision: 0 } success { request_put { key: "k" value: "v" lease: 1 } }
-    assert.equal(encodeMessage(txnRequest, create).toString("hex"), "0a0710021a016b3000120a12080a016b1201761801");
+    assert.equal(
+      encodeMessage(txnRequest, create).toString("hex"),
+      "0a0710021a016b3000120a12080a016b1201761801",
+    );
     // watch_id: -1 in a progress answer: ten bytes of a negative varint
     const progress = encodeMessage(watchResponse, {
       header: { clusterId: 0n, memberId: 0n, revision: 300, raftTerm: 0n },
@@ -231,7 +354,10 @@ describe("the etcd codec", () => {
   });
 
   it("gives buffers of their own when asked, and views of the message otherwise", () => {
-    const encoded = encodeMessage(putRequest, { key: Buffer.from("key"), value: Buffer.alloc(100, "v") });
+    const encoded = encodeMessage(putRequest, {
+      key: Buffer.from("key"),
+      value: Buffer.alloc(100, "v"),
+    });
     const view = decodeMessage(putRequest, encoded, false);
     const own = decodeMessage(putRequest, encoded, true);
     assert.equal(view.value.buffer, encoded.buffer);
@@ -241,7 +367,10 @@ describe("the etcd codec", () => {
   it("names what it does not know with etcd's error", () => {
     const withField = (field: number, value: number): Buffer => Buffer.from([field * 8, value]);
     const refused = <T>(codec: MessageCodec<T>, input: Buffer, message: string): void =>
-      assert.throws(() => decodeMessage(codec, input, false), (error) => error instanceof EtcdError && error.message === message);
+      assert.throws(
+        () => decodeMessage(codec, input, false),
+        (error) => error instanceof EtcdError && error.message === message,
+      );
     refused(rangeRequest, withField(5, 9), "etcdserver: invalid sort option");
     refused(rangeRequest, withField(6, 9), "etcdserver: invalid sort option");
     refused(compare, withField(2, 9), "etcdserver: unknown compare target");

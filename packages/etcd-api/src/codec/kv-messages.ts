@@ -30,7 +30,12 @@ const sortTargets: readonly SortTarget[] = ["key", "version", "create", "mod", "
 const compareResults: readonly CompareResult[] = ["equal", "greater", "less", "notEqual"];
 const compareTargets: readonly Compare["target"][] = ["version", "create", "mod", "value", "lease"];
 
-export const emptyHeader: ResponseHeader = { clusterId: 0n, memberId: 0n, revision: 0, raftTerm: 0n };
+export const emptyHeader: ResponseHeader = {
+  clusterId: 0n,
+  memberId: 0n,
+  revision: 0,
+  raftTerm: 0n,
+};
 
 export const responseHeader: MessageCodec<ResponseHeader> = {
   write(writer, header) {
@@ -73,7 +78,14 @@ export const keyValue: MessageCodec<KeyValue> = {
     writer.bytes(1, kv.key);
   },
   read(reader) {
-    const kv: Mutable<KeyValue> = { key: EMPTY, createRevision: 0, modRevision: 0, version: 0, value: EMPTY, lease: 0n };
+    const kv: Mutable<KeyValue> = {
+      key: EMPTY,
+      createRevision: 0,
+      modRevision: 0,
+      version: 0,
+      value: EMPTY,
+      lease: 0n,
+    };
     while (reader.next()) {
       switch (reader.field) {
         case 1:
@@ -381,7 +393,8 @@ export const requestOp: MessageCodec<RequestOp> = {
     while (reader.next()) {
       if (reader.field === 1) op = { kind: "range", request: reader.message(rangeRequest.read) };
       else if (reader.field === 2) op = { kind: "put", request: reader.message(putRequest.read) };
-      else if (reader.field === 3) op = { kind: "deleteRange", request: reader.message(deleteRangeRequest.read) };
+      else if (reader.field === 3)
+        op = { kind: "deleteRange", request: reader.message(deleteRangeRequest.read) };
       else if (reader.field === 4) op = { kind: "txn", request: reader.message(txnRequest.read) };
       else reader.skip();
     }
@@ -409,7 +422,8 @@ export const responseOp: MessageCodec<ResponseOp> = {
     while (reader.next()) {
       if (reader.field === 1) op = { kind: "range", response: reader.message(rangeResponse.read) };
       else if (reader.field === 2) op = { kind: "put", response: reader.message(putResponse.read) };
-      else if (reader.field === 3) op = { kind: "deleteRange", response: reader.message(deleteRangeResponse.read) };
+      else if (reader.field === 3)
+        op = { kind: "deleteRange", response: reader.message(deleteRangeResponse.read) };
       else if (reader.field === 4) op = { kind: "txn", response: reader.message(txnResponse.read) };
       else reader.skip();
     }
@@ -424,7 +438,11 @@ export const txnRequest: MessageCodec<TxnRequest> = {
     writer.list(1, request.compare, compare.write);
   },
   read(reader) {
-    const request = { compare: [] as Compare[], success: [] as RequestOp[], failure: [] as RequestOp[] };
+    const request = {
+      compare: [] as Compare[],
+      success: [] as RequestOp[],
+      failure: [] as RequestOp[],
+    };
     while (reader.next()) {
       if (reader.field === 1) request.compare.push(reader.message(compare.read));
       else if (reader.field === 2) request.success.push(reader.message(requestOp.read));

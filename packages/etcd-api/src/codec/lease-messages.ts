@@ -1,4 +1,9 @@
-import type { LeaseGrantRequest, LeaseGrantResponse, LeaseTimeToLiveResponse, ResponseHeader } from "../kv.ts";
+import type {
+  LeaseGrantRequest,
+  LeaseGrantResponse,
+  LeaseTimeToLiveResponse,
+  ResponseHeader,
+} from "../kv.ts";
 import { emptyHeader, headerOnly, responseHeader } from "./kv-messages.ts";
 import type { MessageCodec, Mutable } from "./message-codec.ts";
 
@@ -92,7 +97,13 @@ export const leaseTimeToLiveResponse: MessageCodec<LeaseTimeToLiveResponse> = {
   },
   read(reader) {
     const keys: Buffer[] = [];
-    const response: Mutable<LeaseTimeToLiveResponse> = { header: emptyHeader, id: 0n, ttl: 0, grantedTtl: 0, keys };
+    const response: Mutable<LeaseTimeToLiveResponse> = {
+      header: emptyHeader,
+      id: 0n,
+      ttl: 0,
+      grantedTtl: 0,
+      keys,
+    };
     while (reader.next()) {
       if (reader.field === 1) response.header = reader.message(responseHeader.read);
       else if (reader.field === 2) response.id = reader.bigint();

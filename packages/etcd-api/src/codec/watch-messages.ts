@@ -1,6 +1,12 @@
 import type { KeyValue, ResponseHeader, WatchEvent, WatchRequest } from "../kv.ts";
 import { emptyHeader, keyValue, responseHeader } from "./kv-messages.ts";
-import { EMPTY, encodeMessage, enumNumber, type MessageCodec, type Mutable } from "./message-codec.ts";
+import {
+  EMPTY,
+  encodeMessage,
+  enumNumber,
+  type MessageCodec,
+  type Mutable,
+} from "./message-codec.ts";
 import { WireError } from "./wire-reader.ts";
 
 /** Messages of the Watch service as they travel: many watches share a stream, told apart by id. */
@@ -35,7 +41,10 @@ export const watchCreate: MessageCodec<WatchCreate> = {
     writer.bool(8, create.fragment);
     writer.int(7, create.watchId);
     writer.bool(6, create.prevKv);
-    writer.packed(5, (create.filters ?? []).map((filter) => enumNumber(filterNames, filter)));
+    writer.packed(
+      5,
+      (create.filters ?? []).map((filter) => enumNumber(filterNames, filter)),
+    );
     writer.bool(4, create.progressNotify);
     writer.int(3, create.startRevision);
     writer.bytes(2, create.rangeEnd);
@@ -74,7 +83,10 @@ export const watchCreate: MessageCodec<WatchCreate> = {
           reader.skip();
       }
     }
-    if (filters.length > 0) create.filters = filters.map((number) => filterNames[number]).filter((name) => name !== undefined);
+    if (filters.length > 0)
+      create.filters = filters
+        .map((number) => filterNames[number])
+        .filter((name) => name !== undefined);
     return create;
   },
 };
@@ -93,8 +105,10 @@ export const watchRequest: MessageCodec<WatchRequestMessage> = {
   read(reader) {
     let message: WatchRequestMessage | undefined;
     while (reader.next()) {
-      if (reader.field === 1) message = { kind: "create", create: reader.message(watchCreate.read) };
-      else if (reader.field === 2) message = { kind: "cancel", watchId: reader.message(readWatchId) };
+      if (reader.field === 1)
+        message = { kind: "create", create: reader.message(watchCreate.read) };
+      else if (reader.field === 2)
+        message = { kind: "cancel", watchId: reader.message(readWatchId) };
       else if (reader.field === 3) message = reader.message(readProgress);
       else reader.skip();
     }
@@ -125,7 +139,14 @@ export const watchEvent: MessageCodec<WatchEvent> = {
   },
   read(reader) {
     let type: WatchEvent["type"] = "put";
-    let kv: KeyValue = { key: EMPTY, createRevision: 0, modRevision: 0, version: 0, value: EMPTY, lease: 0n };
+    let kv: KeyValue = {
+      key: EMPTY,
+      createRevision: 0,
+      modRevision: 0,
+      version: 0,
+      value: EMPTY,
+      lease: 0n,
+    };
     let prevKv: KeyValue | undefined;
     while (reader.next()) {
       if (reader.field === 1) type = reader.int() === 1 ? "delete" : "put";
@@ -177,7 +198,9 @@ export const watchResponse: MessageCodec<WatchResponseMessage> = {
 };
 
 /** Writes responses with events that are encoded by the caller, who may keep the bytes for other watches. */
-export function watchResponseWriter(encodeEvent: (event: WatchEvent) => Buffer): MessageCodec<WatchResponseMessage>["write"] {
+export function watchResponseWriter(
+  encodeEvent: (event: WatchEvent) => Buffer,
+): MessageCodec<WatchResponseMessage>["write"] {
   return (writer, message) => {
     for (let index = message.events.length - 1; index >= 0; index -= 1) {
       writer.setBytes(11, encodeEvent(message.events[index] as WatchEvent));

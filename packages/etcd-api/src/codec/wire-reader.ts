@@ -131,7 +131,10 @@ export class WireReader {
   }
 
   #expect(wireType: number): void {
-    if (this.#wireType !== wireType) throw new WireError(`wire type ${this.#wireType} instead of ${wireType} in field ${this.field}`);
+    if (this.#wireType !== wireType)
+      throw new WireError(
+        `wire type ${this.#wireType} instead of ${wireType} in field ${this.field}`,
+      );
   }
 
   #lengthEnd(): number {

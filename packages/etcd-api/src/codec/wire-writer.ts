@@ -66,7 +66,11 @@ export class WireWriter {
     this.setBytes(field, Buffer.from(value));
   }
 
-  message<T>(field: number, value: T | undefined, write: (writer: WireWriter, value: T) => void): void {
+  message<T>(
+    field: number,
+    value: T | undefined,
+    write: (writer: WireWriter, value: T) => void,
+  ): void {
     if (value === undefined) return;
     const end = this.#buffer.length - this.#at;
     write(this, value);
@@ -74,15 +78,21 @@ export class WireWriter {
     this.#tag(field, 2);
   }
 
-  list<T>(field: number, values: readonly T[], write: (writer: WireWriter, value: T) => void): void {
-    for (let index = values.length - 1; index >= 0; index -= 1) this.message(field, values[index], write);
+  list<T>(
+    field: number,
+    values: readonly T[],
+    write: (writer: WireWriter, value: T) => void,
+  ): void {
+    for (let index = values.length - 1; index >= 0; index -= 1)
+      this.message(field, values[index], write);
   }
 
   /** Repeated enums and integers in one field. */
   packed(field: number, values: readonly number[]): void {
     if (values.length === 0) return;
     const end = this.#buffer.length - this.#at;
-    for (let index = values.length - 1; index >= 0; index -= 1) this.#varint(values[index] as number);
+    for (let index = values.length - 1; index >= 0; index -= 1)
+      this.#varint(values[index] as number);
     this.#varint(this.#buffer.length - this.#at - end);
     this.#tag(field, 2);
   }

@@ -17,7 +17,10 @@ export function describeCompactContract(subject: Subject): void {
       const last = await s.put("a", "3");
       await s.store.compact({ revision: middle, physical: true });
       await assert.rejects(s.store.range({ key: s.key("a"), revision: first }), compacted);
-      assert.deepEqual([await s.value("a", middle), await s.value("b", middle), await s.value("a", last)], ["2", "1", "3"]);
+      assert.deepEqual(
+        [await s.value("a", middle), await s.value("b", middle), await s.value("a", last)],
+        ["2", "1", "3"],
+      );
       const response = await s.store.txn({
         compare: [{ target: "version", result: "equal", key: s.key("a"), operand: 3 }],
         success: [],
@@ -36,7 +39,10 @@ export function describeCompactContract(subject: Subject): void {
       const { header } = await s.store.compact({ revision: mark, physical: true });
       const counts = [];
       for (let revision = mark; revision <= header.revision; revision += 1) {
-        counts.push((await s.store.range({ key: s.key(""), rangeEnd: s.end(), countOnly: true, revision })).count);
+        counts.push(
+          (await s.store.range({ key: s.key(""), rangeEnd: s.end(), countOnly: true, revision }))
+            .count,
+        );
       }
       assert.deepEqual(counts, [4, 3, 4]);
     });

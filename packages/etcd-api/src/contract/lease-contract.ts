@@ -15,7 +15,10 @@ export function describeLeaseContract(subject: Subject): void {
       assert.equal(own.ttl, 100);
       const id = 0x7000_0000_0000_0001n + BigInt(Math.floor(Math.random() * 1e9));
       assert.equal((await store.leaseGrant({ ttl: 100, id })).id, id);
-      await assert.rejects(store.leaseGrant({ ttl: 100, id }), isError("failedPrecondition", "etcdserver: lease already exists"));
+      await assert.rejects(
+        store.leaseGrant({ ttl: 100, id }),
+        isError("failedPrecondition", "etcdserver: lease already exists"),
+      );
       const { ids } = await store.leases();
       assert.ok(ids.includes(id) && ids.includes(own.id));
       await store.leaseRevoke(id);
@@ -28,7 +31,10 @@ export function describeLeaseContract(subject: Subject): void {
       const short = await store.leaseGrant({ ttl: 1 });
       assert.equal(short.ttl, 2);
       await store.leaseRevoke(short.id);
-      await assert.rejects(store.leaseGrant({ ttl: 9_000_000_001 }), isError("outOfRange", "etcdserver: too large lease TTL"));
+      await assert.rejects(
+        store.leaseGrant({ ttl: 9_000_000_001 }),
+        isError("outOfRange", "etcdserver: too large lease TTL"),
+      );
     });
 
     it("delete their keys in one revision when they are revoked", async () => {
@@ -43,10 +49,19 @@ export function describeLeaseContract(subject: Subject): void {
       assert.equal(header.revision, last + 1);
       const events = await watch.events(2);
       assert.deepEqual(s.names(events.map((event) => event.kv)), ["a", "b"]);
-      assert.deepEqual(events.map((event) => [event.kv.modRevision, event.prevKv?.lease]), [[last + 1, id], [last + 1, id]]);
+      assert.deepEqual(
+        events.map((event) => [event.kv.modRevision, event.prevKv?.lease]),
+        [
+          [last + 1, id],
+          [last + 1, id],
+        ],
+      );
       assert.equal(await s.value("c"), "1");
       watch.cancel();
-      await assert.rejects(s.store.leaseRevoke(id), isError("notFound", "etcdserver: requested lease not found"));
+      await assert.rejects(
+        s.store.leaseRevoke(id),
+        isError("notFound", "etcdserver: requested lease not found"),
+      );
     });
 
     it("follow a key to its last put", async () => {
@@ -63,7 +78,10 @@ export function describeLeaseContract(subject: Subject): void {
       assert.deepEqual(await keys(one.id), ["kept"]);
       assert.deepEqual(await keys(two.id), ["moved"]);
       await s.store.leaseRevoke(one.id);
-      assert.deepEqual([await s.value("moved"), await s.value("freed"), await s.value("kept")], ["2", "2", undefined]);
+      assert.deepEqual(
+        [await s.value("moved"), await s.value("freed"), await s.value("kept")],
+        ["2", "2", undefined],
+      );
       await s.store.leaseRevoke(two.id);
     });
 
@@ -92,12 +110,20 @@ export function describeLeaseContract(subject: Subject): void {
       const { id } = await s.store.leaseGrant({ ttl: 2 });
       await s.put("a", "1", id);
       const last = await s.put("b", "2", id);
-      const watch = readWatch(s.store.watch({ key: s.key(""), rangeEnd: s.end(), prevKv: true, filters: ["noPut"] }));
+      const watch = readWatch(
+        s.store.watch({ key: s.key(""), rangeEnd: s.end(), prevKv: true, filters: ["noPut"] }),
+      );
       await watch.until("created");
       await subject().advance?.(2_001);
       const events = await watch.events(2);
       assert.deepEqual(s.names(events.map((event) => event.kv)), ["a", "b"]);
-      assert.deepEqual(events.map((event) => [event.type, event.kv.modRevision]), [["delete", last + 1], ["delete", last + 1]]);
+      assert.deepEqual(
+        events.map((event) => [event.type, event.kv.modRevision]),
+        [
+          ["delete", last + 1],
+          ["delete", last + 1],
+        ],
+      );
       assert.equal((await s.store.leaseTimeToLive(id, false)).ttl, -1);
       watch.cancel();
     });

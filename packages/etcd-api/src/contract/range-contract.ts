@@ -19,7 +19,10 @@ export function describeKeyContract(subject: Subject): void {
       const s = scope();
       const revision = await s.put("other");
       const response = await s.store.range({ key: s.key("absent") });
-      assert.deepEqual({ ...response, header: response.header.revision }, { header: revision, kvs: [], more: false, count: 0 });
+      assert.deepEqual(
+        { ...response, header: response.header.revision },
+        { header: revision, kvs: [], more: false, count: 0 },
+      );
     });
 
     it("tells the create revision, mod revision and version of a key, and starts anew after a deletion", async () => {
@@ -29,12 +32,22 @@ export function describeKeyContract(subject: Subject): void {
       const [before] = (await s.store.range({ key: s.key("a") })).kvs;
       assert.deepEqual(
         { ...before },
-        { key: s.key("a"), createRevision: first, modRevision: second, version: 2, value: Buffer.from("2"), lease: 0n },
+        {
+          key: s.key("a"),
+          createRevision: first,
+          modRevision: second,
+          version: 2,
+          value: Buffer.from("2"),
+          lease: 0n,
+        },
       );
       await s.store.deleteRange({ key: s.key("a") });
       const third = await s.put("a", "3");
       const [after] = (await s.store.range({ key: s.key("a") })).kvs;
-      assert.deepEqual([after?.createRevision, after?.modRevision, after?.version], [third, third, 1]);
+      assert.deepEqual(
+        [after?.createRevision, after?.modRevision, after?.version],
+        [third, third, 1],
+      );
     });
 
     it("lists a range in the order of bytes, without its end", async () => {
@@ -52,7 +65,11 @@ export function describeKeyContract(subject: Subject): void {
       await s.put("a");
       const { kvs } = await s.store.range({ key: s.key("a"), rangeEnd: Buffer.from([0]) });
       assert.deepEqual(kvs[0]?.key, s.key("a"));
-      const all = await s.store.range({ key: Buffer.from([0]), rangeEnd: Buffer.from([0]), countOnly: true });
+      const all = await s.store.range({
+        key: Buffer.from([0]),
+        rangeEnd: Buffer.from([0]),
+        countOnly: true,
+      });
       assert.ok(all.count >= kvs.length);
     });
 
@@ -61,7 +78,10 @@ export function describeKeyContract(subject: Subject): void {
       for (let index = 0; index < 10; index += 1) await s.put(`k${index}`);
       const list = (limit: number) => s.store.range({ key: s.key(""), rangeEnd: s.end(), limit });
       const four = await list(4);
-      assert.deepEqual([s.names(four.kvs).join(), four.more, four.count], ["k0,k1,k2,k3", true, 10]);
+      assert.deepEqual(
+        [s.names(four.kvs).join(), four.more, four.count],
+        ["k0,k1,k2,k3", true, 10],
+      );
       const ten = await list(10);
       assert.deepEqual([ten.kvs.length, ten.more, ten.count], [10, false, 10]);
     });
@@ -84,10 +104,22 @@ export function describeKeyContract(subject: Subject): void {
     it("counts without keys, and lists keys without values", async () => {
       const s = scope();
       for (const name of ["a", "b", "c"]) await s.put(name, "value");
-      const counted = await s.store.range({ key: s.key(""), rangeEnd: s.end(), countOnly: true, limit: 1 });
+      const counted = await s.store.range({
+        key: s.key(""),
+        rangeEnd: s.end(),
+        countOnly: true,
+        limit: 1,
+      });
       assert.deepEqual([counted.kvs.length, counted.count, counted.more], [0, 3, false]);
       const keys = await s.store.range({ key: s.key(""), rangeEnd: s.end(), keysOnly: true });
-      assert.deepEqual(keys.kvs.map((kv) => [kv.value.length, kv.version]), [[0, 1], [0, 1], [0, 1]]);
+      assert.deepEqual(
+        keys.kvs.map((kv) => [kv.value.length, kv.version]),
+        [
+          [0, 1],
+          [0, 1],
+          [0, 1],
+        ],
+      );
     });
 
     it("sorts by every target in both directions before it cuts", async () => {
@@ -99,7 +131,9 @@ export function describeKeyContract(subject: Subject): void {
       await s.put("a", "2");
       await s.put("c", "1");
       const sorted = async (options: Partial<RangeRequest>): Promise<string> =>
-        s.names((await s.store.range({ key: s.key(""), rangeEnd: s.end(), ...options })).kvs).join("");
+        s
+          .names((await s.store.range({ key: s.key(""), rangeEnd: s.end(), ...options })).kvs)
+          .join("");
       assert.equal(await sorted({ sortOrder: "ascend", sortTarget: "key" }), "abc");
       assert.equal(await sorted({ sortOrder: "descend", sortTarget: "key" }), "cba");
       assert.equal(await sorted({ sortOrder: "ascend", sortTarget: "version" }), "bca");
@@ -115,12 +149,16 @@ export function describeKeyContract(subject: Subject): void {
       const a = await s.put("a");
       const b = await s.put("b");
       const again = await s.put("a");
-      const filtered = (options: Partial<RangeRequest>) => s.store.range({ key: s.key(""), rangeEnd: s.end(), ...options });
+      const filtered = (options: Partial<RangeRequest>) =>
+        s.store.range({ key: s.key(""), rangeEnd: s.end(), ...options });
       assert.deepEqual(s.names((await filtered({ minModRevision: again })).kvs), ["a"]);
       assert.deepEqual(s.names((await filtered({ maxModRevision: b })).kvs), ["b"]);
       assert.deepEqual(s.names((await filtered({ maxCreateRevision: a })).kvs), ["a"]);
       const minCreate = await filtered({ minCreateRevision: b, limit: 1 });
-      assert.deepEqual([s.names(minCreate.kvs).join(), minCreate.count, minCreate.more], ["b", 2, false]);
+      assert.deepEqual(
+        [s.names(minCreate.kvs).join(), minCreate.count, minCreate.more],
+        ["b", 2, false],
+      );
     });
 
     it("reads old revisions and refuses future ones", async () => {
@@ -151,9 +189,16 @@ export function describeKeyContract(subject: Subject): void {
     it("raises the revision by one and gives the previous pair when asked", async () => {
       const s = scope();
       const first = await s.put("a", "1");
-      const response = await s.store.put({ key: s.key("a"), value: Buffer.from("2"), prevKv: true });
+      const response = await s.store.put({
+        key: s.key("a"),
+        value: Buffer.from("2"),
+        prevKv: true,
+      });
       assert.equal(response.header.revision, first + 1);
-      assert.deepEqual([response.prevKv?.value.toString(), response.prevKv?.modRevision], ["1", first]);
+      assert.deepEqual(
+        [response.prevKv?.value.toString(), response.prevKv?.modRevision],
+        ["1", first],
+      );
       const fresh = await s.store.put({ key: s.key("b"), value: Buffer.from("1"), prevKv: true });
       assert.equal(fresh.prevKv, undefined);
     });
@@ -164,7 +209,10 @@ export function describeKeyContract(subject: Subject): void {
       await s.store.put({ key: Buffer.concat([s.key(""), bytes]), value: bytes });
       await s.store.put({ key: s.key("empty"), value: Buffer.alloc(0) });
       const { kvs } = await s.store.range({ key: s.key(""), rangeEnd: s.end() });
-      assert.deepEqual(kvs.map((kv) => kv.value), [bytes, Buffer.alloc(0)]);
+      assert.deepEqual(
+        kvs.map((kv) => kv.value),
+        [bytes, Buffer.alloc(0)],
+      );
       assert.deepEqual(kvs[0]?.key, Buffer.concat([s.key(""), bytes]));
     });
 
@@ -178,7 +226,10 @@ export function describeKeyContract(subject: Subject): void {
     it("refuses a request that is too large", async () => {
       const s = scope();
       const value = Buffer.alloc(1.5 * 1024 * 1024 + 1, "x");
-      await assert.rejects(s.store.put({ key: s.key("big"), value }), isError("invalidArgument", "etcdserver: request is too large"));
+      await assert.rejects(
+        s.store.put({ key: s.key("big"), value }),
+        isError("invalidArgument", "etcdserver: request is too large"),
+      );
     });
 
     it("keeps value or lease when told to, if there is one to keep", async () => {
@@ -190,8 +241,14 @@ export function describeKeyContract(subject: Subject): void {
       const [kv] = (await s.store.range({ key: s.key("a") })).kvs;
       assert.deepEqual([kv?.value.toString(), kv?.lease, kv?.version], ["2", id, 3]);
       const missing = isError("invalidArgument", "etcdserver: key not found");
-      await assert.rejects(s.store.put({ key: s.key("x"), value: Buffer.alloc(0), ignoreValue: true }), missing);
-      await assert.rejects(s.store.put({ key: s.key("x"), value: Buffer.alloc(0), ignoreLease: true }), missing);
+      await assert.rejects(
+        s.store.put({ key: s.key("x"), value: Buffer.alloc(0), ignoreValue: true }),
+        missing,
+      );
+      await assert.rejects(
+        s.store.put({ key: s.key("x"), value: Buffer.alloc(0), ignoreLease: true }),
+        missing,
+      );
       await assert.rejects(
         s.store.put({ key: s.key("a"), value: Buffer.from("v"), ignoreValue: true }),
         isError("invalidArgument", "etcdserver: value is provided"),
@@ -218,7 +275,10 @@ export function describeKeyContract(subject: Subject): void {
       const revision = await s.put("a", "1");
       const response = await s.store.deleteRange({ key: s.key("a"), prevKv: true });
       assert.deepEqual([response.deleted, response.header.revision], [1, revision + 1]);
-      assert.deepEqual(response.prevKvs.map((kv) => kv.value.toString()), ["1"]);
+      assert.deepEqual(
+        response.prevKvs.map((kv) => kv.value.toString()),
+        ["1"],
+      );
     });
 
     it("leaves the revision alone when there is nothing to delete", async () => {
@@ -232,10 +292,16 @@ export function describeKeyContract(subject: Subject): void {
       const s = scope();
       for (const name of ["a", "b", "c"]) await s.put(name);
       const revision = await s.put("d");
-      const response = await s.store.deleteRange({ key: s.key("a"), rangeEnd: s.key("d"), prevKv: true });
+      const response = await s.store.deleteRange({
+        key: s.key("a"),
+        rangeEnd: s.key("d"),
+        prevKv: true,
+      });
       assert.deepEqual([response.deleted, response.header.revision], [3, revision + 1]);
       assert.deepEqual(s.names(response.prevKvs), ["a", "b", "c"]);
-      assert.deepEqual(s.names((await s.store.range({ key: s.key(""), rangeEnd: s.end() })).kvs), ["d"]);
+      assert.deepEqual(s.names((await s.store.range({ key: s.key(""), rangeEnd: s.end() })).kvs), [
+        "d",
+      ]);
     });
   });
 
@@ -244,7 +310,10 @@ export function describeKeyContract(subject: Subject): void {
     const put = await s.store.put({ key: s.key("a"), value: Buffer.from("1") });
     const range = await s.store.range({ key: s.key("a") });
     const status = await s.store.status();
-    assert.deepEqual([range.header.clusterId, status.header.clusterId], [put.header.clusterId, put.header.clusterId]);
+    assert.deepEqual(
+      [range.header.clusterId, status.header.clusterId],
+      [put.header.clusterId, put.header.clusterId],
+    );
     assert.ok(put.header.clusterId !== 0n);
     assert.ok(range.header.revision >= put.header.revision);
     assert.match(status.version, /^3\.\d+\.\d+$/);

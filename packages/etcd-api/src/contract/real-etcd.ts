@@ -24,7 +24,14 @@ export async function startEtcd(path: string | undefined): Promise<RealEtcd | un
     [
       ["--data-dir", folder],
       ["--listen-client-urls", endpoint, "--advertise-client-urls", endpoint],
-      ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `default=${peer}`],
+      [
+        "--listen-peer-urls",
+        peer,
+        "--initial-advertise-peer-urls",
+        peer,
+        "--initial-cluster",
+        `default=${peer}`,
+      ],
       ["--logger", "zap", "--log-level", "error"],
     ].flat(),
     { stdio: "ignore" },
@@ -62,7 +69,9 @@ async function healthy(endpoint: string, exited: Promise<void>): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(isGone ? "etcd ended while it started" : `etcd was not healthy after ${START_TIMEOUT_MS} ms`);
+  throw new Error(
+    isGone ? "etcd ended while it started" : `etcd was not healthy after ${START_TIMEOUT_MS} ms`,
+  );
 }
 
 async function findInPath(name: string, path = ""): Promise<string | undefined> {

@@ -63,7 +63,9 @@ export interface WatchReader {
   /** The next `count` events, whatever messages they come in; other messages on the way are kept in `messages`. */
   events(count: number): Promise<WatchEvent[]>;
   /** Skips messages until one of this kind. */
-  until<Kind extends WatchMessage["kind"]>(kind: Kind): Promise<Extract<WatchMessage, { kind: Kind }>>;
+  until<Kind extends WatchMessage["kind"]>(
+    kind: Kind,
+  ): Promise<Extract<WatchMessage, { kind: Kind }>>;
   /** Resolves when the stream has ended. */
   ended(): Promise<void>;
   readonly messages: WatchMessage[];
@@ -87,7 +89,8 @@ export function readWatch(stream: WatchStream): WatchReader {
       while (events.length < count) {
         const message = await next();
         if (message.kind === "events") events.push(...message.events);
-        if (message.kind === "canceled") throw new Error(`the watch was canceled: ${message.reason}`);
+        if (message.kind === "canceled")
+          throw new Error(`the watch was canceled: ${message.reason}`);
       }
       return events;
     },
@@ -95,11 +98,13 @@ export function readWatch(stream: WatchStream): WatchReader {
       for (;;) {
         const message = await next();
         if (message.kind === kind) return message as Extract<WatchMessage, { kind: typeof kind }>;
-        if (message.kind === "canceled") throw new Error(`the watch was canceled: ${message.reason}`);
+        if (message.kind === "canceled")
+          throw new Error(`the watch was canceled: ${message.reason}`);
       }
     },
     async ended() {
-      for (let result = await iterator.next(); result.done !== true; result = await iterator.next()) messages.push(result.value);
+      for (let result = await iterator.next(); result.done !== true; result = await iterator.next())
+        messages.push(result.value);
     },
     cancel: () => stream.cancel(),
   };
@@ -109,5 +114,7 @@ export function readWatch(stream: WatchStream): WatchReader {
 export function describeEvent(scope: Scope, event: WatchEvent): string {
   const [name = "?"] = scope.names([event.kv]);
   const previous = event.prevKv === undefined ? "" : ` was ${event.prevKv.value.toString()}`;
-  return event.type === "delete" ? `delete ${name}${previous}` : `put ${name}=${event.kv.value.toString()}${previous}`;
+  return event.type === "delete"
+    ? `delete ${name}${previous}`
+    : `put ${name}=${event.kv.value.toString()}${previous}`;
 }

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { WatchRequest } from "../kv.ts";
-import { describeEvent, readWatch, scopeOf, type Scope, type Subject, type WatchReader } from "./store-under-test.ts";
+import {
+  describeEvent,
+  readWatch,
+  scopeOf,
+  type Scope,
+  type Subject,
+  type WatchReader,
+} from "./store-under-test.ts";
 
 /** Watch, and what Compact does to it. */
 export function describeWatchContract(subject: Subject): void {
@@ -20,10 +27,19 @@ export function describeWatchContract(subject: Subject): void {
       await s.put("a", "1");
       await s.store.deleteRange({ key: s.key("a") });
       const events = await watch.events(2);
-      assert.deepEqual(events.map((event) => describeEvent(s, event)), ["put a=1", "delete a"]);
-      assert.deepEqual(events.map((event) => event.kv.modRevision), [revision + 1, revision + 2]);
+      assert.deepEqual(
+        events.map((event) => describeEvent(s, event)),
+        ["put a=1", "delete a"],
+      );
+      assert.deepEqual(
+        events.map((event) => event.kv.modRevision),
+        [revision + 1, revision + 2],
+      );
       const deleted = events[1]?.kv;
-      assert.deepEqual([deleted?.value.length, deleted?.createRevision, deleted?.version], [0, 0, 0]);
+      assert.deepEqual(
+        [deleted?.value.length, deleted?.createRevision, deleted?.version],
+        [0, 0, 0],
+      );
       watch.cancel();
     });
 
@@ -36,7 +52,10 @@ export function describeWatchContract(subject: Subject): void {
       await s.store.deleteRange({ key: s.key("a") });
       await s.put("a", "3");
       const events = await watch.events(4);
-      assert.deepEqual(events.map((event) => describeEvent(s, event)), ["put a=1", "put a=2 was 1", "delete a was 2", "put a=3"]);
+      assert.deepEqual(
+        events.map((event) => describeEvent(s, event)),
+        ["put a=1", "put a=2 was 1", "delete a was 2", "put a=3"],
+      );
       watch.cancel();
     });
 
@@ -50,7 +69,10 @@ export function describeWatchContract(subject: Subject): void {
       const history = await watch.events(2);
       await s.put("c", "4");
       const [fresh] = await watch.events(1);
-      assert.deepEqual([...history, fresh].map((event) => event && describeEvent(s, event)), ["put a=2 was 1", "put b=3", "put c=4"]);
+      assert.deepEqual(
+        [...history, fresh].map((event) => event && describeEvent(s, event)),
+        ["put a=2 was 1", "put b=3", "put c=4"],
+      );
       watch.cancel();
     });
 
@@ -74,7 +96,8 @@ export function describeWatchContract(subject: Subject): void {
       const open = readWatch(s.store.watch({ key: s.key("c"), rangeEnd: Buffer.from([0]) }));
       for (const watch of [single, range, open]) await watch.until("created");
       for (const name of ["a", "b", "bb", "c", "d"]) await s.put(name);
-      const names = async (watch: WatchReader, count: number): Promise<string[]> => s.names((await watch.events(count)).map((event) => event.kv));
+      const names = async (watch: WatchReader, count: number): Promise<string[]> =>
+        s.names((await watch.events(count)).map((event) => event.kv));
       assert.deepEqual(await names(single, 1), ["b"]);
       assert.deepEqual(await names(range, 3), ["b", "bb", "c"]);
       assert.deepEqual(await names(open, 2), ["c", "d"]);
@@ -91,8 +114,14 @@ export function describeWatchContract(subject: Subject): void {
       await s.store.deleteRange({ key: s.key("a") });
       await s.put("b");
       await s.store.deleteRange({ key: s.key("b") });
-      assert.deepEqual((await puts.events(3)).map((event) => describeEvent(s, event)), ["put start=start", "put a=a", "put b=b"]);
-      assert.deepEqual((await deletes.events(2)).map((event) => describeEvent(s, event)), ["delete a", "delete b"]);
+      assert.deepEqual(
+        (await puts.events(3)).map((event) => describeEvent(s, event)),
+        ["put start=start", "put a=a", "put b=b"],
+      );
+      assert.deepEqual(
+        (await deletes.events(2)).map((event) => describeEvent(s, event)),
+        ["delete a", "delete b"],
+      );
       puts.cancel();
       deletes.cancel();
     });
@@ -106,7 +135,10 @@ export function describeWatchContract(subject: Subject): void {
       for (let round = 0; round < 5; round += 1) {
         await s.store.txn({
           compare: [],
-          success: names.map((name) => ({ kind: "put", request: { key: s.key(name), value: Buffer.from(String(round)) } })),
+          success: names.map((name) => ({
+            kind: "put",
+            request: { key: s.key(name), value: Buffer.from(String(round)) },
+          })),
           failure: [],
         });
       }
@@ -114,11 +146,18 @@ export function describeWatchContract(subject: Subject): void {
       for (const watch of [live, replay]) {
         const events = await watch.events(501);
         const revisions = events.map((event) => event.kv.modRevision);
-        assert.deepEqual(revisions, revisions.toSorted((a, b) => a - b));
+        assert.deepEqual(
+          revisions,
+          revisions.toSorted((a, b) => a - b),
+        );
         const owner = new Map<number, number>();
         for (const [index, message] of watch.messages.entries()) {
           for (const event of message.kind === "events" ? message.events : []) {
-            assert.equal(owner.get(event.kv.modRevision) ?? index, index, "a revision came in two messages");
+            assert.equal(
+              owner.get(event.kv.modRevision) ?? index,
+              index,
+              "a revision came in two messages",
+            );
             owner.set(event.kv.modRevision, index);
           }
         }
@@ -131,11 +170,25 @@ export function describeWatchContract(subject: Subject): void {
       const s = scope();
       const start = await s.put("start");
       const watches = Array.from({ length: 20 }, () => watchAll(s, { startRevision: start + 1 }));
-      await Promise.all(Array.from({ length: 200 }, (_, index) => s.put(`k${index % 17}`, String(index))));
-      const expected = (await (watches[0] as WatchReader).events(200)).map((event) => [event.kv.modRevision, event.kv.value.toString()]);
-      assert.deepEqual(expected.map(([revision]) => revision), Array.from({ length: 200 }, (_, index) => start + 1 + index));
+      await Promise.all(
+        Array.from({ length: 200 }, (_, index) => s.put(`k${index % 17}`, String(index))),
+      );
+      const expected = (await (watches[0] as WatchReader).events(200)).map((event) => [
+        event.kv.modRevision,
+        event.kv.value.toString(),
+      ]);
+      assert.deepEqual(
+        expected.map(([revision]) => revision),
+        Array.from({ length: 200 }, (_, index) => start + 1 + index),
+      );
       for (const watch of watches.slice(1)) {
-        assert.deepEqual((await watch.events(200)).map((event) => [event.kv.modRevision, event.kv.value.toString()]), expected);
+        assert.deepEqual(
+          (await watch.events(200)).map((event) => [
+            event.kv.modRevision,
+            event.kv.value.toString(),
+          ]),
+          expected,
+        );
       }
       for (const watch of watches) watch.cancel();
     });

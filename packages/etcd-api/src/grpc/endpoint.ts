@@ -18,8 +18,15 @@ export function parseEndpoint(endpoint: string): Endpoint {
   if (endpoint.startsWith("unix:")) return { target: unixTarget(endpoint), host: "", isTls: false };
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
-  if (url === undefined || !isHttp || (url.pathname !== "/" && url.pathname !== "") || url.search !== "") {
-    throw new TypeError(`endpoint "${endpoint}" must be http://HOST:PORT, https://HOST:PORT or unix:PATH`);
+  if (
+    url === undefined ||
+    !isHttp ||
+    (url.pathname !== "/" && url.pathname !== "") ||
+    url.search !== ""
+  ) {
+    throw new TypeError(
+      `endpoint "${endpoint}" must be http://HOST:PORT, https://HOST:PORT or unix:PATH`,
+    );
   }
   const target = `${url.hostname}:${url.port === "" ? "2379" : url.port}`;
   return { target, host: url.hostname.replace(/^\[|\]$/g, ""), isTls: url.protocol === "https:" };
@@ -28,7 +35,8 @@ export function parseEndpoint(endpoint: string): Endpoint {
 /** Reads `HOST:PORT` or `unix:PATH`. */
 export function parseListen(listen: string): string {
   if (listen.startsWith("unix:")) return unixTarget(listen);
-  if (!/^.+:\d+$/.test(listen)) throw new TypeError(`listen address "${listen}" must be HOST:PORT or unix:PATH`);
+  if (!/^.+:\d+$/.test(listen))
+    throw new TypeError(`listen address "${listen}" must be HOST:PORT or unix:PATH`);
   return listen;
 }
 

@@ -98,10 +98,24 @@ export function createGrpcStore(options: GrpcStoreOptions): GrpcStore {
     signal?.throwIfAborted();
     const bytes = encodeMessage(codecs.request, request, call.sizeHint);
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-    const handle = client.makeUnaryRequest(path, identity, identity, bytes, metadata, (error, reply) => {
-      if (error === null && reply !== undefined) resolve(reply);
-      else reject(signal?.aborted === true ? signal.reason : error === null ? etcdErrors.stopped() : etcdErrorOf(error));
-    });
+    const handle = client.makeUnaryRequest(
+      path,
+      identity,
+      identity,
+      bytes,
+      metadata,
+      (error, reply) => {
+        if (error === null && reply !== undefined) resolve(reply);
+        else
+          reject(
+            signal?.aborted === true
+              ? signal.reason
+              : error === null
+                ? etcdErrors.stopped()
+                : etcdErrorOf(error),
+          );
+      },
+    );
     const onAbort = (): void => handle.cancel();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
@@ -121,7 +135,10 @@ export function createGrpcStore(options: GrpcStoreOptions): GrpcStore {
   });
 
   /** Keep-alives are a stream in the API; one renewal opens it, sends and reads one message, and ends it. */
-  async function leaseKeepAlive(id: bigint, callOptions?: CallOptions): Promise<LeaseGrantResponse> {
+  async function leaseKeepAlive(
+    id: bigint,
+    callOptions?: CallOptions,
+  ): Promise<LeaseGrantResponse> {
     const { client, metadata } = await connected();
     callOptions?.signal?.throwIfAborted();
     const call = client.makeBidiStreamRequest(method.leaseKeepAlive, identity, identity, metadata);
@@ -159,20 +176,31 @@ export function createGrpcStore(options: GrpcStoreOptions): GrpcStore {
   } as const;
 
   return {
-    range: (request, callOptions) => unary(method.range, codecs.range, request, { options: callOptions }),
+    range: (request, callOptions) =>
+      unary(method.range, codecs.range, request, { options: callOptions }),
     put: (request, callOptions) =>
-      unary(method.put, codecs.put, request, { options: callOptions, sizeHint: request.key.length + request.value.length + 64 }),
-    deleteRange: (request, callOptions) => unary(method.deleteRange, codecs.deleteRange, request, { options: callOptions }),
-    txn: (request, callOptions) => unary(method.txn, codecs.txn, request, { options: callOptions, sizeHint: 2048 }),
-    compact: (request, callOptions) => unary(method.compact, codecs.compact, request, { options: callOptions }),
+      unary(method.put, codecs.put, request, {
+        options: callOptions,
+        sizeHint: request.key.length + request.value.length + 64,
+      }),
+    deleteRange: (request, callOptions) =>
+      unary(method.deleteRange, codecs.deleteRange, request, { options: callOptions }),
+    txn: (request, callOptions) =>
+      unary(method.txn, codecs.txn, request, { options: callOptions, sizeHint: 2048 }),
+    compact: (request, callOptions) =>
+      unary(method.compact, codecs.compact, request, { options: callOptions }),
     watch: (request, callOptions) => watches.watch(request, callOptions?.signal),
-    leaseGrant: (request, callOptions) => unary(method.leaseGrant, codecs.leaseGrant, request, { options: callOptions }),
-    leaseRevoke: (id, callOptions) => unary(method.leaseRevoke, codecs.leaseRevoke, id, { options: callOptions }),
+    leaseGrant: (request, callOptions) =>
+      unary(method.leaseGrant, codecs.leaseGrant, request, { options: callOptions }),
+    leaseRevoke: (id, callOptions) =>
+      unary(method.leaseRevoke, codecs.leaseRevoke, id, { options: callOptions }),
     leaseKeepAlive,
     leaseTimeToLive: (id, keys, callOptions) =>
       unary(method.leaseTimeToLive, codecs.leaseTimeToLive, { id, keys }, { options: callOptions }),
-    leases: (callOptions) => unary(method.leases, codecs.leases, undefined, { options: callOptions }),
-    status: (callOptions) => unary(method.status, codecs.status, undefined, { options: callOptions }),
+    leases: (callOptions) =>
+      unary(method.leases, codecs.leases, undefined, { options: callOptions }),
+    status: (callOptions) =>
+      unary(method.status, codecs.status, undefined, { options: callOptions }),
     async close() {
       if (isClosed) return;
       isClosed = true;
@@ -195,11 +223,19 @@ interface Connection {
  */
 const NAME_FOR_ADDRESSES = "localhost";
 
-function createTlsClient(grpc: Grpc, { target, host }: Endpoint, { ca, cert, key }: TlsMaterial): Client {
+function createTlsClient(
+  grpc: Grpc,
+  { target, host }: Endpoint,
+  { ca, cert, key }: TlsMaterial,
+): Client {
   const isAddress = isIP(host) !== 0;
-  const verify = isAddress ? { checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(host, peer) } : {};
+  const verify = isAddress
+    ? { checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(host, peer) }
+    : {};
   const credentials = grpc.credentials.createSsl(pem(ca), pem(key), pem(cert), verify);
-  const options = isAddress ? { ...channelOptions, "grpc.ssl_target_name_override": NAME_FOR_ADDRESSES } : channelOptions;
+  const options = isAddress
+    ? { ...channelOptions, "grpc.ssl_target_name_override": NAME_FOR_ADDRESSES }
+    : channelOptions;
   return new grpc.Client(target, credentials, options);
 }
 

@@ -1,7 +1,12 @@
 import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
 import { createDeferred, type Deferred, type Logger } from "@wherry/service-kit";
 import { decodeMessage, encodeMessage } from "../codec/message-codec.ts";
-import { watchRequest, watchResponse, type WatchRequestMessage, type WatchResponseMessage } from "../codec/watch-messages.ts";
+import {
+  watchRequest,
+  watchResponse,
+  type WatchRequestMessage,
+  type WatchResponseMessage,
+} from "../codec/watch-messages.ts";
 import { EtcdError, etcdErrors } from "../errors.ts";
 import type { WatchMessage, WatchRequest, WatchStream } from "../kv.ts";
 import { etcdErrorOf } from "./grpc-error.ts";
@@ -40,7 +45,8 @@ export class WatchMultiplexer {
       watch.fail(this.#closed);
       return watch;
     }
-    if (this.#session === undefined || this.#session.isEnded) this.#session = new WatchSession(this.#options);
+    if (this.#session === undefined || this.#session.isEnded)
+      this.#session = new WatchSession(this.#options);
     const session = this.#session;
     session.add(watch);
     const onAbort = (): void => watch.cancel();
@@ -83,7 +89,8 @@ class WatchSession {
   }
 
   remove(watch: ClientWatch): void {
-    if (watch.id !== undefined && this.#byId.delete(watch.id)) this.send({ kind: "cancel", watchId: watch.id });
+    if (watch.id !== undefined && this.#byId.delete(watch.id))
+      this.send({ kind: "cancel", watchId: watch.id });
     this.#endIfUnused();
   }
 
@@ -112,7 +119,9 @@ class WatchSession {
     this.#call = call;
     call.on("data", (bytes: Buffer) => this.#receive(bytes));
     call.on("error", (error) => this.end(etcdErrorOf(error as ServiceError)));
-    call.on("end", () => this.end(new EtcdError("unavailable", "the server ended the watch stream")));
+    call.on("end", () =>
+      this.end(new EtcdError("unavailable", "the server ended the watch stream")),
+    );
     for (const message of this.#unsent.splice(0)) call.write(encodeMessage(watchRequest, message));
   }
 
@@ -121,7 +130,11 @@ class WatchSession {
     try {
       response = decodeMessage(watchResponse, bytes, true);
     } catch (error) {
-      this.end(new EtcdError("internal", "the server sent a watch response that cannot be read", { cause: error }));
+      this.end(
+        new EtcdError("internal", "the server sent a watch response that cannot be read", {
+          cause: error,
+        }),
+      );
       return;
     }
     if (response.created) this.#created(response);
@@ -132,7 +145,10 @@ class WatchSession {
   #created(response: WatchResponseMessage): void {
     const watch = this.#creating.shift();
     if (watch === undefined) {
-      this.#log.warn({ watchId: response.watchId }, "the server created a watch that was not asked for");
+      this.#log.warn(
+        { watchId: response.watchId },
+        "the server created a watch that was not asked for",
+      );
       return;
     }
     if (response.canceled) {
@@ -178,7 +194,10 @@ class WatchSession {
 
 function canceledOf(response: WatchResponseMessage): WatchMessage {
   const { compactRevision } = response;
-  const reason = response.cancelReason === "" && compactRevision !== 0 ? etcdErrors.compacted().message : response.cancelReason;
+  const reason =
+    response.cancelReason === "" && compactRevision !== 0
+      ? etcdErrors.compacted().message
+      : response.cancelReason;
   return { kind: "canceled", compactRevision, reason };
 }
 

@@ -1,8 +1,22 @@
 import { chmod, unlink } from "node:fs/promises";
 import { connect } from "node:net";
-import type { Server, ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUnaryData, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type {
+  Server,
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  sendUnaryData,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 import { createDeferred, type Deferred, type Logger } from "@wherry/service-kit";
-import { emptyRequest, healthResponse, healthStatus, memberListResponse, statusResponse } from "../codec/cluster-messages.ts";
+import {
+  emptyRequest,
+  healthResponse,
+  healthStatus,
+  memberListResponse,
+  statusResponse,
+} from "../codec/cluster-messages.ts";
 import {
   compactionRequest,
   compactionResponse,
@@ -25,7 +39,11 @@ import {
   leaseTimeToLiveResponse,
 } from "../codec/lease-messages.ts";
 import { decodeMessage, encodeMessage, type MessageCodec } from "../codec/message-codec.ts";
-import { watchRequest, watchResponseWriter, type WatchResponseMessage } from "../codec/watch-messages.ts";
+import {
+  watchRequest,
+  watchResponseWriter,
+  type WatchResponseMessage,
+} from "../codec/watch-messages.ts";
 import { EtcdError, etcdErrors } from "../errors.ts";
 import type { EtcdStore, RangeResponse, ResponseHeader } from "../kv.ts";
 import { parseListen, unixPath, type TlsMaterial } from "./endpoint.ts";
@@ -65,18 +83,31 @@ const serverOptions = {
 } as const;
 
 /** Answers etcd's gRPC API from a store. Methods that are not listed here are answered with UNIMPLEMENTED and their name. */
-export async function serveStore(store: EtcdStore, options: ServeStoreOptions): Promise<StoreServer> {
+export async function serveStore(
+  store: EtcdStore,
+  options: ServeStoreOptions,
+): Promise<StoreServer> {
   const target = parseListen(options.listen);
   const path = unixPath(target);
   if (path !== undefined) await removeStaleSocket(path);
   const grpc = await loadGrpc();
   const server = new grpc.Server(serverOptions);
   const sessions = new Set<() => void>();
-  server.addService(definitions(), implementation({ store, options, identity: identityOf(store), sessions, endpoint: () => endpoint }));
+  server.addService(
+    definitions(),
+    implementation({
+      store,
+      options,
+      identity: identityOf(store),
+      sessions,
+      endpoint: () => endpoint,
+    }),
+  );
   const port = await bind(server, target, credentialsOf(grpc, options.tls));
   if (path !== undefined) await chmod(path, 0o600);
   const scheme = options.tls === undefined ? "http" : "https";
-  const endpoint = path === undefined ? `${scheme}://${target.slice(0, target.lastIndexOf(":"))}:${port}` : target;
+  const endpoint =
+    path === undefined ? `${scheme}://${target.slice(0, target.lastIndexOf(":"))}:${port}` : target;
   options.log.info({ endpoint }, "datastore listening");
   let closing: Promise<void> | undefined;
 
@@ -101,20 +132,46 @@ interface HandlerDeps {
 function implementation(deps: HandlerDeps): UntypedServiceImplementation {
   const { store } = deps;
   return {
-    [method.range]: unary(rangeRequest, rangeResponse, (request) => store.range(request), rangeSize),
+    [method.range]: unary(
+      rangeRequest,
+      rangeResponse,
+      (request) => store.range(request),
+      rangeSize,
+    ),
     [method.put]: unary(putRequest, putResponse, (request) => store.put(request)),
-    [method.deleteRange]: unary(deleteRangeRequest, deleteRangeResponse, (request) => store.deleteRange(request)),
+    [method.deleteRange]: unary(deleteRangeRequest, deleteRangeResponse, (request) =>
+      store.deleteRange(request),
+    ),
     [method.txn]: unary(txnRequest, txnResponse, (request) => store.txn(request)),
-    [method.compact]: unary(compactionRequest, compactionResponse, (request) => store.compact(request)),
-    [method.leaseGrant]: unary(leaseGrantRequest, leaseGrantResponse, (request) => store.leaseGrant(request)),
+    [method.compact]: unary(compactionRequest, compactionResponse, (request) =>
+      store.compact(request),
+    ),
+    [method.leaseGrant]: unary(leaseGrantRequest, leaseGrantResponse, (request) =>
+      store.leaseGrant(request),
+    ),
     [method.leaseRevoke]: unary(leaseIdRequest, leaseRevokeResponse, (id) => store.leaseRevoke(id)),
-    [method.leaseTimeToLive]: unary(leaseTimeToLiveRequest, leaseTimeToLiveResponse, ({ id, keys }) => store.leaseTimeToLive(id, keys)),
+    [method.leaseTimeToLive]: unary(
+      leaseTimeToLiveRequest,
+      leaseTimeToLiveResponse,
+      ({ id, keys }) => store.leaseTimeToLive(id, keys),
+    ),
     [method.leases]: unary(emptyRequest, leasesResponse, () => store.leases()),
     [method.status]: unary(emptyRequest, statusResponse, () => store.status()),
     [method.memberList]: unary(emptyRequest, memberListResponse, async () => {
       const { header } = await store.status();
       const name = deps.options.memberName ?? "wherry";
-      return { header, members: [{ id: header.memberId, name, peerUrls: [], clientUrls: [deps.endpoint()], isLearner: false }] };
+      return {
+        header,
+        members: [
+          {
+            id: header.memberId,
+            name,
+            peerUrls: [],
+            clientUrls: [deps.endpoint()],
+            isLearner: false,
+          },
+        ],
+      };
     }),
     [method.healthCheck]: unary(emptyRequest, healthResponse, () => servingStatus(store)),
     [method.healthWatch]: (call: ServerWritableStream<Buffer, Buffer>) => watchHealth(call, deps),
@@ -164,7 +221,9 @@ function watchHealth(call: ServerWritableStream<Buffer, Buffer>, deps: HandlerDe
   };
   deps.sessions.add(end);
   call.on("cancelled", end);
-  void servingStatus(deps.store).then((status) => call.write(encodeMessage(healthResponse, status)));
+  void servingStatus(deps.store).then((status) =>
+    call.write(encodeMessage(healthResponse, status)),
+  );
 }
 
 function keepAlive(call: Duplex, deps: HandlerDeps): void {
@@ -257,7 +316,12 @@ function neverRead(): never {
 function drained(call: Duplex, timeoutMs: number, fail: (error: unknown) => void): Deferred<void> {
   const deferred = createDeferred();
   const timer = setTimeout(() => {
-    fail(new EtcdError("resourceExhausted", `etcdserver: the watch stream took nothing for ${timeoutMs} ms`));
+    fail(
+      new EtcdError(
+        "resourceExhausted",
+        `etcdserver: the watch stream took nothing for ${timeoutMs} ms`,
+      ),
+    );
   }, timeoutMs);
   timer.unref();
   const onDrain = (): void => deferred.resolve();
@@ -299,12 +363,21 @@ function definitions(): ServiceDefinition {
 
 function credentialsOf(grpc: Grpc, tls: TlsMaterial | undefined) {
   if (tls === undefined) return grpc.ServerCredentials.createInsecure();
-  if (tls.cert === undefined || tls.key === undefined) throw new TypeError("TLS needs a certificate and its key");
+  if (tls.cert === undefined || tls.key === undefined)
+    throw new TypeError("TLS needs a certificate and its key");
   const ca = tls.ca === undefined ? null : Buffer.from(tls.ca);
-  return grpc.ServerCredentials.createSsl(ca, [{ cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) }], ca !== null);
+  return grpc.ServerCredentials.createSsl(
+    ca,
+    [{ cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) }],
+    ca !== null,
+  );
 }
 
-function bind(server: Server, target: string, credentials: Parameters<Server["bindAsync"]>[1]): Promise<number> {
+function bind(
+  server: Server,
+  target: string,
+  credentials: Parameters<Server["bindAsync"]>[1],
+): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(target, credentials, (error, port) => {
       if (error === null) resolve(port);
@@ -313,7 +386,11 @@ function bind(server: Server, target: string, credentials: Parameters<Server["bi
   });
 }
 
-async function closeServer(server: Server, sessions: ReadonlySet<() => void>, deadline: AbortSignal | undefined): Promise<void> {
+async function closeServer(
+  server: Server,
+  sessions: ReadonlySet<() => void>,
+  deadline: AbortSignal | undefined,
+): Promise<void> {
   for (const end of sessions) end();
   const cut = (): void => server.forceShutdown();
   deadline?.addEventListener("abort", cut, { once: true });

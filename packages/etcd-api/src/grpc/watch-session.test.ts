@@ -57,7 +57,13 @@ interface Opened {
 }
 
 function open(fragmentBytes = 1_000_000): Opened {
-  const opened: Opened = { session: undefined as never, watches: [], sent: [], failures: [], hold: undefined };
+  const opened: Opened = {
+    session: undefined as never,
+    watches: [],
+    sent: [],
+    failures: [],
+    hold: undefined,
+  };
   const store: Watcher = {
     watch(request) {
       const watch = new ScriptedWatch(request);
@@ -86,11 +92,24 @@ async function settle(): Promise<void> {
 const key = Buffer.from("k");
 const eventAt = (revision: number, value = ""): WatchEvent => ({
   type: "put",
-  kv: { key, createRevision: revision, modRevision: revision, version: 1, value: Buffer.from(value), lease: 0n },
+  kv: {
+    key,
+    createRevision: revision,
+    modRevision: revision,
+    version: 1,
+    value: Buffer.from(value),
+    lease: 0n,
+  },
 });
 const brief = (message: WatchResponseMessage): unknown[] => [
   message.watchId,
-  message.created ? "created" : message.canceled ? "canceled" : message.events.length > 0 ? "events" : "progress",
+  message.created
+    ? "created"
+    : message.canceled
+      ? "canceled"
+      : message.events.length > 0
+        ? "events"
+        : "progress",
   message.header.revision,
 ];
 
@@ -99,24 +118,47 @@ describe("a watch stream", () => {
     const { session, sent, watches } = open();
     session.receive({ kind: "create", create: { key, prevKv: true } });
     session.receive({ kind: "create", create: { key, watchId: 1 } });
-    session.receive({ kind: "create", create: { key, rangeEnd: Buffer.from("l"), filters: ["noPut"] } });
+    session.receive({
+      kind: "create",
+      create: { key, rangeEnd: Buffer.from("l"), filters: ["noPut"] },
+    });
     await settle();
-    assert.deepEqual(sent.map(brief), [[0, "created", 10], [1, "created", 10], [2, "created", 10]]);
-    assert.deepEqual(watches.map(({ request }) => request), [{ key, prevKv: true }, { key }, { key, rangeEnd: Buffer.from("l"), filters: ["noPut"] }]);
+    assert.deepEqual(sent.map(brief), [
+      [0, "created", 10],
+      [1, "created", 10],
+      [2, "created", 10],
+    ]);
+    assert.deepEqual(
+      watches.map(({ request }) => request),
+      [{ key, prevKv: true }, { key }, { key, rangeEnd: Buffer.from("l"), filters: ["noPut"] }],
+    );
   });
 
   it("refuses an id that is taken, and a range that the store refuses, in the answer to the create", async () => {
     const { session, sent, watches } = open();
     session.receive({ kind: "create", create: { key, watchId: 5 } });
     session.receive({ kind: "create", create: { key, watchId: 5 } });
-    session.receive({ kind: "create", create: { key: Buffer.from("b"), rangeEnd: Buffer.from("a") } });
+    session.receive({
+      kind: "create",
+      create: { key: Buffer.from("b"), rangeEnd: Buffer.from("a") },
+    });
     await settle();
-    watches[1]?.say({ kind: "canceled", compactRevision: 0, reason: "mvcc: watcher range is empty" });
+    watches[1]?.say({
+      kind: "canceled",
+      compactRevision: 0,
+      reason: "mvcc: watcher range is empty",
+    });
     await settle();
     const [, duplicate, empty] = sent;
-    assert.deepEqual([duplicate?.watchId, duplicate?.created, duplicate?.canceled], [-1, true, true]);
+    assert.deepEqual(
+      [duplicate?.watchId, duplicate?.created, duplicate?.canceled],
+      [-1, true, true],
+    );
     assert.equal(duplicate?.cancelReason, "mvcc: duplicate watch ID provided on the WatchStream");
-    assert.deepEqual([empty?.watchId, empty?.created, empty?.canceled, empty?.cancelReason], [-1, true, true, "mvcc: watcher range is empty"]);
+    assert.deepEqual(
+      [empty?.watchId, empty?.created, empty?.canceled, empty?.cancelReason],
+      [-1, true, true, "mvcc: watcher range is empty"],
+    );
   });
 
   it("sends events after `created` and nothing after a cancel", async () => {
@@ -129,7 +171,11 @@ describe("a watch stream", () => {
     session.receive({ kind: "cancel", watchId: 99 });
     watches[0]?.say({ kind: "events", revision: 12, events: [eventAt(12)] });
     await settle();
-    assert.deepEqual(sent.map(brief), [[0, "created", 10], [0, "events", 11], [0, "canceled", 77]]);
+    assert.deepEqual(sent.map(brief), [
+      [0, "created", 10],
+      [0, "events", 11],
+      [0, "canceled", 77],
+    ]);
     assert.equal(watches[0]?.isCancelled, true);
   });
 
@@ -139,7 +185,10 @@ describe("a watch stream", () => {
     await settle();
     watches[0]?.say({ kind: "canceled", compactRevision: 8, reason: "compacted" });
     await settle();
-    assert.deepEqual([sent[1]?.canceled, sent[1]?.compactRevision, sent[1]?.cancelReason], [true, 8, "compacted"]);
+    assert.deepEqual(
+      [sent[1]?.canceled, sent[1]?.compactRevision, sent[1]?.cancelReason],
+      [true, 8, "compacted"],
+    );
   });
 
   it("answers a progress request once for all watches, with the lowest revision", async () => {
@@ -149,7 +198,10 @@ describe("a watch stream", () => {
     session.receive({ kind: "progress" });
     await settle();
     assert.deepEqual(sent.map(brief)[0], [-1, "progress", 77]);
-    assert.deepEqual(watches.map(({ progressAsked }) => progressAsked), [1, 1, 1]);
+    assert.deepEqual(
+      watches.map(({ progressAsked }) => progressAsked),
+      [1, 1, 1],
+    );
     sent.length = 0;
     watches[0]?.say({ kind: "progress", revision: 30 });
     watches[1]?.say({ kind: "progress", revision: 20 });
@@ -157,7 +209,10 @@ describe("a watch stream", () => {
     assert.deepEqual(sent, []);
     session.receive({ kind: "cancel", watchId: 2 });
     await settle();
-    assert.deepEqual(sent.map(brief), [[-1, "progress", 20], [2, "canceled", 77]]);
+    assert.deepEqual(sent.map(brief), [
+      [-1, "progress", 20],
+      [2, "canceled", 77],
+    ]);
     watches[0]?.say({ kind: "progress", revision: 40 });
     await settle();
     assert.deepEqual(sent.map(brief).at(-1), [0, "progress", 40]);
@@ -172,8 +227,14 @@ describe("a watch stream", () => {
     const events = [1, 2, 3].map(() => eventAt(11, "x".repeat(100)));
     for (const watch of watches) watch.say({ kind: "events", revision: 11, events });
     await settle();
-    const parts = (id: number): unknown[] => sent.filter(({ watchId }) => watchId === id).map((message) => [message.events.length, message.fragment]);
-    assert.deepEqual(parts(0), [[2, true], [1, false]]);
+    const parts = (id: number): unknown[] =>
+      sent
+        .filter(({ watchId }) => watchId === id)
+        .map((message) => [message.events.length, message.fragment]);
+    assert.deepEqual(parts(0), [
+      [2, true],
+      [1, false],
+    ]);
     assert.deepEqual(parts(1), [[3, false]]);
   });
 
@@ -183,7 +244,8 @@ describe("a watch stream", () => {
     session.receive({ kind: "create", create: { key } });
     await settle();
     opened.hold = createDeferred();
-    for (const revision of [11, 12, 13]) watches[0]?.say({ kind: "events", revision, events: [eventAt(revision)] });
+    for (const revision of [11, 12, 13])
+      watches[0]?.say({ kind: "events", revision, events: [eventAt(revision)] });
     await settle();
     assert.equal(sent.length, 2);
     opened.hold.resolve();

@@ -1,5 +1,11 @@
 import { encodeMessage } from "../codec/message-codec.ts";
-import { plainWatchResponse, watchEvent, type WatchCreate, type WatchRequestMessage, type WatchResponseMessage } from "../codec/watch-messages.ts";
+import {
+  plainWatchResponse,
+  watchEvent,
+  type WatchCreate,
+  type WatchRequestMessage,
+  type WatchResponseMessage,
+} from "../codec/watch-messages.ts";
 import type { ResponseHeader, Watcher, WatchEvent, WatchMessage, WatchStream } from "../kv.ts";
 
 /**
@@ -64,23 +70,38 @@ export function createWatchSession(deps: WatchSessionDeps): WatchSession {
 
   async function create(request: WatchCreate): Promise<void> {
     const { watchId = 0, fragment = false, ...watchRequest } = request;
-    if (watchId !== 0 && watches.has(watchId)) return refuse("mvcc: duplicate watch ID provided on the WatchStream");
-    if (watches.size >= WATCHES_MAX) return refuse(`more than ${WATCHES_MAX} watches on one stream`);
+    if (watchId !== 0 && watches.has(watchId))
+      return refuse("mvcc: duplicate watch ID provided on the WatchStream");
+    if (watches.size >= WATCHES_MAX)
+      return refuse(`more than ${WATCHES_MAX} watches on one stream`);
     const stream = deps.store.watch(watchRequest);
     const messages = stream[Symbol.asyncIterator]();
     const first = await messages.next();
     if (first.done === true || isClosed) return stream.cancel();
-    const second = first.value.kind === "created" && isRefusal(request) ? await messages.next() : undefined;
-    if (second?.done === false && second.value.kind === "canceled") return refuse(second.value.reason);
+    const second =
+      first.value.kind === "created" && isRefusal(request) ? await messages.next() : undefined;
+    if (second?.done === false && second.value.kind === "canceled")
+      return refuse(second.value.reason);
     const watch: OpenWatch = { id: watchId === 0 ? freeId() : watchId, stream, fragment };
     watches.set(watch.id, watch);
-    await send(watch, { ...plainWatchResponse, header: deps.headerAt(first.value.kind === "created" ? first.value.revision : 0), created: true });
+    await send(watch, {
+      ...plainWatchResponse,
+      header: deps.headerAt(first.value.kind === "created" ? first.value.revision : 0),
+      created: true,
+    });
     pump(watch, messages).catch(deps.fail);
   }
 
   async function refuse(cancelReason: string): Promise<void> {
     const header = deps.headerAt(await deps.currentRevision());
-    await deps.send({ ...plainWatchResponse, header, watchId: EVERY_WATCH, created: true, canceled: true, cancelReason });
+    await deps.send({
+      ...plainWatchResponse,
+      header,
+      watchId: EVERY_WATCH,
+      created: true,
+      canceled: true,
+      cancelReason,
+    });
   }
 
   async function cancel(watchId: number): Promise<void> {
@@ -101,10 +122,17 @@ export function createWatchSession(deps: WatchSessionDeps): WatchSession {
   }
 
   async function sendProgress(revision: number): Promise<void> {
-    await deps.send({ ...plainWatchResponse, header: deps.headerAt(revision), watchId: EVERY_WATCH });
+    await deps.send({
+      ...plainWatchResponse,
+      header: deps.headerAt(revision),
+      watchId: EVERY_WATCH,
+    });
   }
 
-  async function pump(watch: OpenWatch, messages: AsyncIterator<WatchMessage, undefined>): Promise<void> {
+  async function pump(
+    watch: OpenWatch,
+    messages: AsyncIterator<WatchMessage, undefined>,
+  ): Promise<void> {
     for (;;) {
       const result = await messages.next();
       if (result.done === true || watches.get(watch.id) !== watch) return;
@@ -125,16 +153,31 @@ export function createWatchSession(deps: WatchSessionDeps): WatchSession {
         const { compactRevision, reason } = message;
         await forget(watch);
         const header = deps.headerAt(await deps.currentRevision());
-        return send(watch, { ...plainWatchResponse, header, canceled: true, compactRevision, cancelReason: reason });
+        return send(watch, {
+          ...plainWatchResponse,
+          header,
+          canceled: true,
+          compactRevision,
+          cancelReason: reason,
+        });
       }
     }
   }
 
-  async function sendEvents(watch: OpenWatch, revision: number, events: readonly WatchEvent[]): Promise<void> {
+  async function sendEvents(
+    watch: OpenWatch,
+    revision: number,
+    events: readonly WatchEvent[],
+  ): Promise<void> {
     const header = deps.headerAt(revision);
     const parts = watch.fragment ? split(events, deps.fragmentBytes) : [events];
     for (const [index, part] of parts.entries()) {
-      await send(watch, { ...plainWatchResponse, header, events: part, fragment: index < parts.length - 1 });
+      await send(watch, {
+        ...plainWatchResponse,
+        header,
+        events: part,
+        fragment: index < parts.length - 1,
+      });
     }
   }
 
@@ -190,7 +233,11 @@ const encoded = new WeakMap<WatchEvent, Buffer>();
 export function encodedEvent(event: WatchEvent): Buffer {
   const known = encoded.get(event);
   if (known !== undefined) return known;
-  const bytes = encodeMessage(watchEvent, event, event.kv.value.length + (event.prevKv?.value.length ?? 0) + 256);
+  const bytes = encodeMessage(
+    watchEvent,
+    event,
+    event.kv.value.length + (event.prevKv?.value.length ?? 0) + 256,
+  );
   encoded.set(event, bytes);
   return bytes;
 }

@@ -4,7 +4,14 @@ import { createMemoryStore } from "@wherry/datastore/testing";
 import type { ApiTransport } from "@wherry/client";
 import type { EtcdStore } from "@wherry/etcd-api";
 import type { NodeDialer } from "@wherry/net";
-import { createNullMetrics, parseConfig, silentLogger, systemClock, type Clock, type MetricsRegistry } from "@wherry/service-kit";
+import {
+  createNullMetrics,
+  parseConfig,
+  silentLogger,
+  systemClock,
+  type Clock,
+  type MetricsRegistry,
+} from "@wherry/service-kit";
 import { createApiserver, type Apiserver } from "../apiserver.ts";
 import { apiserverConfig } from "../config.ts";
 
@@ -29,15 +36,20 @@ export interface Fixture {
   close(): Promise<void>;
 }
 
-const signingKeyPem = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ type: "pkcs8", format: "pem" });
+const signingKeyPem = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({
+  type: "pkcs8",
+  format: "pem",
+});
 
 export async function startFixture(options: FixtureOptions = {}): Promise<Fixture> {
   const own = options.store === undefined ? createMemoryStore() : undefined;
   const store = options.store ?? own!;
   const config = parseConfig(apiserverConfig, {
     advertiseAddress: "192.0.2.1",
-    staticTokens: [{ token: adminToken, user: { name: "admin", uid: "1", groups: ["system:masters"] } }],
-    serviceAccount: { issuers: ["https://issuer.example"], signingKeyPem },
+    staticTokens: [
+      { token: adminToken, user: { name: "admin", uid: "1", groups: ["system:masters"] } },
+    ],
+    serviceAccount: { issuers: ["https://x"], signingKeyPem },
     ...options.config,
   });
   const server = createApiserver(config, {
@@ -79,7 +91,9 @@ export async function ask(
     method,
     path,
     headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
-    ...(body === undefined ? {} : { body: Buffer.from(typeof body === "string" ? body : JSON.stringify(body)) }),
+    ...(body === undefined
+      ? {}
+      : { body: Buffer.from(typeof body === "string" ? body : JSON.stringify(body)) }),
   });
   const chunks: Uint8Array[] = [];
   for await (const chunk of response.body) chunks.push(chunk);
@@ -93,6 +107,15 @@ export async function ask(
   return { status: response.status, headers: response.headers, text, json };
 }
 
-export function configMap(name: string, data: Record<string, string> = {}, labels?: Record<string, string>): object {
-  return { apiVersion: "v1", kind: "ConfigMap", metadata: { name, ...(labels === undefined ? {} : { labels }) }, data };
+export function configMap(
+  name: string,
+  data: Record<string, string> = {},
+  labels?: Record<string, string>,
+): object {
+  return {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name, ...(labels === undefined ? {} : { labels }) },
+    data,
+  };
 }

@@ -27,7 +27,8 @@ export function checkRange(request: RangeRequest): void {
 export function checkPut(request: PutRequest): void {
   if (request.key.length === 0) throw etcdErrors.emptyKey();
   if (request.ignoreValue === true && request.value.length > 0) throw etcdErrors.valueProvided();
-  if (request.ignoreLease === true && (request.lease ?? 0n) !== 0n) throw etcdErrors.leaseProvided();
+  if (request.ignoreLease === true && (request.lease ?? 0n) !== 0n)
+    throw etcdErrors.leaseProvided();
 }
 
 export function checkDeleteRange(request: DeleteRangeRequest): void {
@@ -122,7 +123,8 @@ function addPut(key: KeyText, puts: Set<KeyText>, deletes: readonly Span[]): voi
 }
 
 function assertNotDeleted(key: KeyText, deletes: readonly Span[]): void {
-  if (deletes.some(({ from, to }) => key >= from && (to === "" || key < to))) throw etcdErrors.duplicateKey();
+  if (deletes.some(({ from, to }) => key >= from && (to === "" || key < to)))
+    throw etcdErrors.duplicateKey();
 }
 
 function spanOf({ key, rangeEnd }: DeleteRangeRequest): Span {

@@ -16,7 +16,11 @@ interface Opened {
   readonly broken: LogError[];
 }
 
-async function open(test: TestContext, log = createMemoryLog(), config: Partial<EngineConfig> = {}): Promise<Opened> {
+async function open(
+  test: TestContext,
+  log = createMemoryLog(),
+  config: Partial<EngineConfig> = {},
+): Promise<Opened> {
   const clock = createManualClock();
   const broken: LogError[] = [];
   const engine = await createEngine(
@@ -34,8 +38,10 @@ async function open(test: TestContext, log = createMemoryLog(), config: Partial<
 }
 
 const key = Buffer.from("a");
-const put = (engine: Engine, value: string, lease = 0n) => engine.put({ key, value: Buffer.from(value), lease });
-const get = async (engine: Engine): Promise<string | undefined> => (await engine.range({ key })).kvs[0]?.value.toString();
+const put = (engine: Engine, value: string, lease = 0n) =>
+  engine.put({ key, value: Buffer.from(value), lease });
+const get = async (engine: Engine): Promise<string | undefined> =>
+  (await engine.range({ key })).kvs[0]?.value.toString();
 
 function failed(error: Error): Promise<void> {
   const deferred = createDeferred();
@@ -50,7 +56,15 @@ async function settle(): Promise<void> {
 
 async function isPending(promise: Promise<unknown>): Promise<boolean> {
   await settle();
-  return (await Promise.race([promise.then(() => "settled", () => "settled"), Promise.resolve("pending")])) === "pending";
+  return (
+    (await Promise.race([
+      promise.then(
+        () => "settled",
+        () => "settled",
+      ),
+      Promise.resolve("pending"),
+    ])) === "pending"
+  );
 }
 
 describe("what is not durable", () => {
@@ -65,10 +79,15 @@ describe("what is not durable", () => {
     await settle();
     const reader = get(engine);
     const counter = engine.range({ key, countOnly: true });
-    const failing = engine.txn({ compare: [{ target: "mod", result: "equal", key, operand: 2 }], success: [], failure: [] });
+    const failing = engine.txn({
+      compare: [{ target: "mod", result: "equal", key, operand: 2 }],
+      success: [],
+      failure: [],
+    });
     const status = await engine.status();
     const event = watch.next();
-    for (const waiting of [writer, reader, counter, failing, event]) assert.equal(await isPending(waiting), true);
+    for (const waiting of [writer, reader, counter, failing, event])
+      assert.equal(await isPending(waiting), true);
     assert.deepEqual([engine.revision, status.header.revision], [2, 2]);
     append.resolve();
     assert.equal((await writer).header.revision, 3);
@@ -115,12 +134,20 @@ describe("a log that does not accept a write", () => {
     await settle();
     append.reject(new LogError("full", "the disk is full"));
     for (const request of [inFlight, ...onTop]) {
-      await assert.rejects(request, (error) => error instanceof EtcdError && error.message === "etcdserver: mvcc: database space exceeded");
+      await assert.rejects(
+        request,
+        (error) =>
+          error instanceof EtcdError &&
+          error.message === "etcdserver: mvcc: database space exceeded",
+      );
     }
     assert.deepEqual([await get(engine), engine.revision, engine.compactRevision], ["old", 2, 0]);
     assert.deepEqual((await engine.leases()).ids, [7n]);
     assert.deepEqual((await engine.leaseTimeToLive(7n, true)).keys, [key]);
-    assert.equal((await engine.range({ key: Buffer.from("\0"), rangeEnd: Buffer.from("\0") })).count, 1);
+    assert.equal(
+      (await engine.range({ key: Buffer.from("\0"), rangeEnd: Buffer.from("\0") })).count,
+      1,
+    );
     const next = await put(engine, "new");
     assert.equal(next.header.revision, 3);
     const [event] = await watch.events(1);
@@ -145,14 +172,18 @@ describe("a log that broke", () => {
     const watch = engine.watch({ key })[Symbol.asyncIterator]();
     await watch.next();
     log.holdNextAppend(failed(new LogError("broken", "fsync failed")));
-    const stopped = (error: unknown): boolean => error instanceof EtcdError && error.code === "unavailable";
+    const stopped = (error: unknown): boolean =>
+      error instanceof EtcdError && error.code === "unavailable";
     const event = watch.next();
     await assert.rejects(put(engine, "1"), stopped);
     await assert.rejects(event, stopped);
     await assert.rejects(get(engine), stopped);
     await assert.rejects(put(engine, "2"), stopped);
     await assert.rejects(engine.watch({ key })[Symbol.asyncIterator]().next(), stopped);
-    assert.deepEqual(broken.map((error) => error.message), ["fsync failed"]);
+    assert.deepEqual(
+      broken.map((error) => error.message),
+      ["fsync failed"],
+    );
   });
 });
 
@@ -171,10 +202,27 @@ describe("a restart", () => {
     const { engine, clock } = await open(test, first.log.reopen(), { valueCacheBytes: 0 });
     assert.deepEqual([engine.revision, engine.compactRevision], [6, 3]);
     const { kvs } = await engine.range({ key });
-    assert.deepEqual([kvs[0]?.value.toString(), kvs[0]?.version, kvs[0]?.createRevision, kvs[0]?.lease], ["3", 3, 2, 9n]);
-    const watch = readWatch(engine.watch({ key: Buffer.from("\0"), rangeEnd: Buffer.from("\0"), startRevision: 4, prevKv: true }));
+    assert.deepEqual(
+      [kvs[0]?.value.toString(), kvs[0]?.version, kvs[0]?.createRevision, kvs[0]?.lease],
+      ["3", 3, 2, 9n],
+    );
+    const watch = readWatch(
+      engine.watch({
+        key: Buffer.from("\0"),
+        rangeEnd: Buffer.from("\0"),
+        startRevision: 4,
+        prevKv: true,
+      }),
+    );
     const events = await watch.events(3);
-    assert.deepEqual(events.map((event) => [event.type, event.prevKv?.value.toString()]), [["put", "2"], ["put", undefined], ["delete", "b"]]);
+    assert.deepEqual(
+      events.map((event) => [event.type, event.prevKv?.value.toString()]),
+      [
+        ["put", "2"],
+        ["put", undefined],
+        ["delete", "b"],
+      ],
+    );
     await assert.rejects(engine.range({ key, revision: 2 }));
     assert.deepEqual((await engine.leaseTimeToLive(9n, true)).keys, [key]);
     await clock.advance(50_001);
@@ -196,7 +244,10 @@ describe("a restart", () => {
     await second.engine.stop();
     const kept = [];
     for await (const records of reopened.tail(0)) kept.push(...records);
-    assert.deepEqual(kept.map((record) => record.key), ["b"]);
+    assert.deepEqual(
+      kept.map((record) => record.key),
+      ["b"],
+    );
     assert.equal(second.engine.revision, 6);
   });
 });
@@ -209,8 +260,14 @@ describe("a watch whose consumer is slow", () => {
     const writes = 5_000;
     await Promise.all(Array.from({ length: writes }, (_, index) => put(engine, String(index))));
     const events = await watch.events(writes);
-    assert.deepEqual(events.map((event) => Number(event.kv.value.toString())), Array.from({ length: writes }, (_, index) => index));
-    assert.deepEqual(events.slice(1).map((event) => Number(event.prevKv?.value.toString())), Array.from({ length: writes - 1 }, (_, index) => index));
+    assert.deepEqual(
+      events.map((event) => Number(event.kv.value.toString())),
+      Array.from({ length: writes }, (_, index) => index),
+    );
+    assert.deepEqual(
+      events.slice(1).map((event) => Number(event.prevKv?.value.toString())),
+      Array.from({ length: writes - 1 }, (_, index) => index),
+    );
   });
 
   it("is cancelled when what it needs next is compacted", async (test) => {
@@ -247,13 +304,27 @@ describe("progress", () => {
 describe("compaction under load", () => {
   it("never takes a value away from a list or watch that is being read", async (test) => {
     const { engine } = await open(test, createMemoryLog(), { valueCacheBytes: 0 });
-    const keys = Array.from({ length: 6_000 }, (_, index) => Buffer.from(`k/${String(index).padStart(5, "0")}`));
-    const write = (round: number) => Promise.all(keys.map((one) => engine.put({ key: one, value: Buffer.from(String(round)) })));
+    const keys = Array.from({ length: 6_000 }, (_, index) =>
+      Buffer.from(`k/${String(index).padStart(5, "0")}`),
+    );
+    const write = (round: number) =>
+      Promise.all(keys.map((one) => engine.put({ key: one, value: Buffer.from(String(round)) })));
     await write(0);
     const revision = engine.revision;
-    const watch = readWatch(engine.watch({ key: Buffer.from("k/"), rangeEnd: Buffer.from("k0"), startRevision: 2, prevKv: true }));
+    const watch = readWatch(
+      engine.watch({
+        key: Buffer.from("k/"),
+        rangeEnd: Buffer.from("k0"),
+        startRevision: 2,
+        prevKv: true,
+      }),
+    );
     const list = engine.range({ key: Buffer.from("k/"), rangeEnd: Buffer.from("k0"), revision });
-    const [response] = await Promise.all([list, write(1), settle().then(() => engine.compact({ revision: revision + 10, physical: true }))]);
+    const [response] = await Promise.all([
+      list,
+      write(1),
+      settle().then(() => engine.compact({ revision: revision + 10, physical: true })),
+    ]);
     assert.equal(response.kvs.length, keys.length);
     assert.ok(response.kvs.every((kv) => kv.value.toString() === "0"));
     watch.cancel();

@@ -33,7 +33,10 @@ export function createEngineMetrics(registry: MetricsRegistry): EngineMetrics {
   const compactRevision = gauge("etcd_debugging_mvcc_compact_revision", "The compaction mark.");
   const watches = gauge("etcd_debugging_mvcc_watcher_total", "Open watches.");
   const size = gauge("etcd_mvcc_db_total_size_in_bytes", "Size of the database on disk.");
-  const sizeInUse = gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Size of the database without free pages.");
+  const sizeInUse = gauge(
+    "etcd_mvcc_db_total_size_in_use_in_bytes",
+    "Size of the database without free pages.",
+  );
 
   return {
     operation: (kind) => operations[kind].increment(),

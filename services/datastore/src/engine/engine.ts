@@ -22,7 +22,15 @@ import {
 } from "@wherry/etcd-api";
 import type { Clock, Logger } from "@wherry/service-kit";
 import type { Log, LogError } from "../log/log.ts";
-import { checkDeleteRange, checkPut, checkRange, checkSize, checkTxn, txnBytes, type RequestLimits } from "./check-request.ts";
+import {
+  checkDeleteRange,
+  checkPut,
+  checkRange,
+  checkSize,
+  checkTxn,
+  txnBytes,
+  type RequestLimits,
+} from "./check-request.ts";
 import {
   assertLease,
   draftRange,
@@ -105,7 +113,11 @@ export interface LoadedState {
   readonly garbage: readonly number[];
 }
 
-export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps: EngineDeps): Engine {
+export function createEngineOver(
+  loaded: LoadedState,
+  config: EngineConfig,
+  deps: EngineDeps,
+): Engine {
   const { log, clock, metrics } = deps;
   const { state, clusterId, garbage } = loaded;
   const cache = new ValueCache(log, config.valueCacheBytes);
@@ -142,7 +154,12 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
   metrics.observe({ state, watches: 0, size: log.size() });
   let pruning: Promise<void> = garbage.length === 0 ? Promise.resolve() : trim(garbage);
 
-  const headerAt = (revision: number): ResponseHeader => ({ clusterId, memberId: clusterId, revision, raftTerm: 1n });
+  const headerAt = (revision: number): ResponseHeader => ({
+    clusterId,
+    memberId: clusterId,
+    revision,
+    raftTerm: 1n,
+  });
 
   function shut(error: unknown): void {
     if (stopped !== undefined) return;
@@ -152,7 +169,11 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
   }
 
   /** Holds an answer back until what it is built on is durable and what it needs is in memory. */
-  async function release<Response>(draft: Draft<Response>, evaluation: Evaluation, options: CallOptions | undefined): Promise<Response> {
+  async function release<Response>(
+    draft: Draft<Response>,
+    evaluation: Evaluation,
+    options: CallOptions | undefined,
+  ): Promise<Response> {
     // The reading starts at once: what is read now is safe from a compaction in the same batch.
     const filling = cache.complete(evaluation.captured);
     const durable = commit.settled();
@@ -180,7 +201,11 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
   }
 
   /** Leaves nothing behind when it does not succeed. */
-  function attemptTo<Response>(evaluate: (evaluation: Evaluation) => Draft<Response>, evaluation: Evaluation, pinned: readonly KeyVersion[]): Draft<Response> | ValuesMissing {
+  function attemptTo<Response>(
+    evaluate: (evaluation: Evaluation) => Draft<Response>,
+    evaluation: Evaluation,
+    pinned: readonly KeyVersion[],
+  ): Draft<Response> | ValuesMissing {
     const mark = evaluation.journal.mark;
     try {
       return evaluate(evaluation);
@@ -207,8 +232,10 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     assertOpen(options);
     checkRange(request);
     const keyRange = keyRangeOf(request.key, request.rangeEnd);
-    const isLong = keyRange.kind === "span" && request.countOnly !== true && longestScan(request) > RANGE_SLICE;
-    if (isLong && state.index.countLive(keyRange.from, keyRange.to) > RANGE_SLICE) return rangeInSlices(request, keyRange, options);
+    const isLong =
+      keyRange.kind === "span" && request.countOnly !== true && longestScan(request) > RANGE_SLICE;
+    if (isLong && state.index.countLive(keyRange.from, keyRange.to) > RANGE_SLICE)
+      return rangeInSlices(request, keyRange, options);
     const response = await run((evaluation) => evaluateRange(evaluation, request), options, "read");
     return withHeader(response);
   }
@@ -241,7 +268,7 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     limit: number,
   ): Promise<readonly KeyVersion[]> {
     const versions: KeyVersion[] = [];
-    for (let from: string | undefined = range.from; ; ) {
+    for (let from: string | undefined = range.from; ;) {
       from = scanSlice(from, range.to, revision, limit, versions);
       if (from === undefined || versions.length >= limit) return versions;
       await new Promise(setImmediate);
@@ -249,7 +276,13 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
   }
 
   /** Gives the key to go on from; undefined at the end. */
-  function scanSlice(from: string, to: string | undefined, revision: number, limit: number, versions: KeyVersion[]): string | undefined {
+  function scanSlice(
+    from: string,
+    to: string | undefined,
+    revision: number,
+    limit: number,
+    versions: KeyVersion[],
+  ): string | undefined {
     let looked = 0;
     let next: string | undefined;
     state.index.scan(from, to, (entry) => {
@@ -280,20 +313,30 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     return withHeader(response);
   }
 
-  async function deleteRange(request: DeleteRangeRequest, options?: CallOptions): Promise<DeleteRangeResponse> {
+  async function deleteRange(
+    request: DeleteRangeRequest,
+    options?: CallOptions,
+  ): Promise<DeleteRangeResponse> {
     metrics.operation("delete");
     checkDeleteRange(request);
-    return withHeader(await run((evaluation) => evaluateDeleteRange(evaluation, request), options, "write"));
+    return withHeader(
+      await run((evaluation) => evaluateDeleteRange(evaluation, request), options, "write"),
+    );
   }
 
   async function txn(request: TxnRequest, options?: CallOptions): Promise<TxnResponse> {
     metrics.operation("txn");
     checkTxn(request, config);
     checkSize(txnBytes(request), config);
-    return withHeader(await run((evaluation) => evaluateTxn(evaluation, request), options, "write"));
+    return withHeader(
+      await run((evaluation) => evaluateTxn(evaluation, request), options, "write"),
+    );
   }
 
-  async function compact({ revision, physical }: CompactRequest, options?: CallOptions): Promise<CompactResponse> {
+  async function compact(
+    { revision, physical }: CompactRequest,
+    options?: CallOptions,
+  ): Promise<CompactResponse> {
     assertOpen(options);
     if (revision <= state.compactRevision) throw etcdErrors.compacted();
     if (revision > state.revision) throw etcdErrors.futureRevision();
@@ -317,7 +360,11 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     let removed = 0;
     const { history } = state;
     for (let from = 0; from < history.indexOf(target + 1); from += PRUNE_SLICE) {
-      const positions = state.prune(target, from, Math.min(from + PRUNE_SLICE, history.indexOf(target + 1)));
+      const positions = state.prune(
+        target,
+        from,
+        Math.min(from + PRUNE_SLICE, history.indexOf(target + 1)),
+      );
       removed += positions.length;
       hub.forgetShared();
       // Whoever found these versions before they were cut off is still reading their values.
@@ -337,7 +384,10 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     try {
       await log.trim(positions);
     } catch (err) {
-      deps.logger.warn({ err, records: positions.length }, "compacted records stay in the log until the next start");
+      deps.logger.warn(
+        { err, records: positions.length },
+        "compacted records stay in the log until the next start",
+      );
     }
   }
 
@@ -354,14 +404,22 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     return true;
   }
 
-  async function leaseGrant(request: LeaseGrantRequest, options?: CallOptions): Promise<LeaseGrantResponse> {
+  async function leaseGrant(
+    request: LeaseGrantRequest,
+    options?: CallOptions,
+  ): Promise<LeaseGrantResponse> {
     assertOpen(options);
     if (request.ttl > LEASE_TTL_MAX_SECONDS) throw etcdErrors.leaseTtlTooLarge();
     const wanted = request.id ?? 0n;
     if (wanted !== 0n && state.leases.has(wanted)) throw etcdErrors.leaseExists();
     const id = wanted === 0n ? freeLeaseId(state) : wanted;
     const ttlSeconds = Math.max(request.ttl, LEASE_TTL_MIN_SECONDS);
-    const lease: Lease = { id, ttlSeconds, expiresMs: clock.monotonic() + ttlSeconds * 1000, keys: new Set() };
+    const lease: Lease = {
+      id,
+      ttlSeconds,
+      expiresMs: clock.monotonic() + ttlSeconds * 1000,
+      keys: new Set(),
+    };
     const journal = commit.journal();
     state.grant(journal, lease);
     const header = headerAt(state.revision);
@@ -370,7 +428,10 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     return { header, id, ttl: ttlSeconds };
   }
 
-  async function leaseRevoke(id: bigint, options?: CallOptions): Promise<{ readonly header: ResponseHeader }> {
+  async function leaseRevoke(
+    id: bigint,
+    options?: CallOptions,
+  ): Promise<{ readonly header: ResponseHeader }> {
     assertOpen(options);
     const lease = state.leases.get(id);
     if (lease === undefined) throw etcdErrors.leaseNotFound();
@@ -391,7 +452,11 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     return { header, id, ttl: lease.ttlSeconds };
   }
 
-  async function leaseTimeToLive(id: bigint, withKeys: boolean, options?: CallOptions): Promise<LeaseTimeToLiveResponse> {
+  async function leaseTimeToLive(
+    id: bigint,
+    withKeys: boolean,
+    options?: CallOptions,
+  ): Promise<LeaseTimeToLiveResponse> {
     assertOpen(options);
     const header = headerAt(state.revision);
     const lease = state.leases.get(id);
@@ -402,7 +467,9 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     return { header, id, ttl: Math.floor(leftMs / 1000), grantedTtl: lease.ttlSeconds, keys };
   }
 
-  function withHeader<Response extends { readonly header: ResponseHeader }>(response: Response): Response {
+  function withHeader<Response extends { readonly header: ResponseHeader }>(
+    response: Response,
+  ): Response {
     return { ...response, header: headerAt(response.header.revision) };
   }
 
@@ -426,7 +493,10 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
     },
     async leases(options) {
       assertOpen(options);
-      const answer = { header: headerAt(state.revision), ids: [...state.leases.values()].map((lease) => lease.id) };
+      const answer = {
+        header: headerAt(state.revision),
+        ids: [...state.leases.values()].map((lease) => lease.id),
+      };
       await commit.settled();
       return answer;
     },
@@ -465,7 +535,12 @@ export function createEngineOver(loaded: LoadedState, config: EngineConfig, deps
 const READ_ONLY = new Journal();
 
 /** Answers inside a transaction carry a revision only. */
-const innerHeaderAt = (revision: number): ResponseHeader => ({ clusterId: 0n, memberId: 0n, revision, raftTerm: 0n });
+const innerHeaderAt = (revision: number): ResponseHeader => ({
+  clusterId: 0n,
+  memberId: 0n,
+  revision,
+  raftTerm: 0n,
+});
 
 async function loadState({ log, clock, logger }: EngineDeps): Promise<LoadedState> {
   const beganMs = performance.now();
@@ -473,7 +548,8 @@ async function loadState({ log, clock, logger }: EngineDeps): Promise<LoadedStat
   const loaded = await log.load();
   state.revision = loaded.revision;
   state.compactRevision = loaded.compactRevision;
-  for (const lease of loaded.leases) state.loadLease(lease, clock.monotonic() + lease.ttlSeconds * 1000);
+  for (const lease of loaded.leases)
+    state.loadLease(lease, clock.monotonic() + lease.ttlSeconds * 1000);
   const garbage: number[] = [];
   for await (const records of log.tail(0)) {
     for (const record of records) state.loadRecord(record, garbage);

@@ -81,28 +81,46 @@ export interface RangeFinding {
 }
 
 /** Filters, sorts and cuts as etcd does: sorting and filtering come before the limit, but `count` ignores them all. */
-export function draftRange(on: Evaluation, request: RangeRequest, finding: RangeFinding): Draft<RangeResponse> {
+export function draftRange(
+  on: Evaluation,
+  request: RangeRequest,
+  finding: RangeFinding,
+): Draft<RangeResponse> {
   const { header, count } = finding;
-  const filtered = isFiltering(request) ? finding.versions.filter((version) => passesFilters(version, request)) : finding.versions;
+  const filtered = isFiltering(request)
+    ? finding.versions.filter((version) => passesFilters(version, request))
+    : finding.versions;
   const order = sortOrderOf(request);
   const limit = request.limit ?? 0;
   const more = limit > 0 && filtered.length > limit;
   const cut = <T>(items: readonly T[]): readonly T[] => (more ? items.slice(0, limit) : items);
-  const strip = (kvs: readonly KeyValue[]): readonly KeyValue[] => kvs.map((kv) => ({ ...kv, value: EMPTY }));
+  const strip = (kvs: readonly KeyValue[]): readonly KeyValue[] =>
+    kvs.map((kv) => ({ ...kv, value: EMPTY }));
 
   if (request.sortTarget === "value" && order !== "none") {
     const captured = capture(on, filtered);
     return {
       build() {
         const sign = order === "descend" ? -1 : 1;
-        const kvs = cut([...(captured.kvs as KeyValue[])].sort((a, b) => sign * Buffer.compare(a.value, b.value)));
+        const kvs = cut(
+          [...(captured.kvs as KeyValue[])].sort((a, b) => sign * Buffer.compare(a.value, b.value)),
+        );
         return { header, kvs: request.keysOnly === true ? strip(kvs) : kvs, more, count };
       },
     };
   }
-  const versions = cut(order === "none" ? filtered : sortVersions(filtered, request.sortTarget ?? "key", order));
+  const versions = cut(
+    order === "none" ? filtered : sortVersions(filtered, request.sortTarget ?? "key", order),
+  );
   if (request.keysOnly === true) {
-    return { build: () => ({ header, kvs: versions.map((version) => keyValueOf(version, EMPTY)), more, count }) };
+    return {
+      build: () => ({
+        header,
+        kvs: versions.map((version) => keyValueOf(version, EMPTY)),
+        more,
+        count,
+      }),
+    };
   }
   const captured = capture(on, versions);
   return { build: () => ({ header, kvs: captured.kvs as KeyValue[], more, count }) };
@@ -118,7 +136,8 @@ export function evaluatePut(on: Evaluation, request: PutRequest): Draft<PutRespo
     if (request.ignoreLease === true) lease = previous.lease;
     if (request.ignoreValue === true) value = valueNow(on, previous);
   }
-  const previousKv = request.prevKv === true && previous !== undefined ? capture(on, [previous]) : undefined;
+  const previousKv =
+    request.prevKv === true && previous !== undefined ? capture(on, [previous]) : undefined;
   const revision = writeRevision(on);
   on.state.put(on.journal, revision, request.key, value, lease);
   const header = on.header(revision);
@@ -130,15 +149,30 @@ export function evaluatePut(on: Evaluation, request: PutRequest): Draft<PutRespo
   };
 }
 
-export function evaluateDeleteRange(on: Evaluation, request: DeleteRangeRequest): Draft<DeleteRangeResponse> {
+export function evaluateDeleteRange(
+  on: Evaluation,
+  request: DeleteRangeRequest,
+): Draft<DeleteRangeResponse> {
   const entries = on.state.liveEntries(keyRangeOf(request.key, request.rangeEnd));
-  const previous = request.prevKv === true ? capture(on, entries.map((entry) => entry.newest)) : undefined;
+  const previous =
+    request.prevKv === true
+      ? capture(
+          on,
+          entries.map((entry) => entry.newest),
+        )
+      : undefined;
   if (entries.length > 0) {
     const revision = writeRevision(on);
     for (const entry of entries) on.state.delete(on.journal, revision, entry);
   }
   const header = on.header(on.state.revision);
-  return { build: () => ({ header, deleted: entries.length, prevKvs: (previous?.kvs ?? []) as KeyValue[] }) };
+  return {
+    build: () => ({
+      header,
+      deleted: entries.length,
+      prevKvs: (previous?.kvs ?? []) as KeyValue[],
+    }),
+  };
 }
 
 export function evaluateTxn(on: Evaluation, request: TxnRequest): Draft<TxnResponse> {
@@ -151,7 +185,8 @@ export function evaluateTxn(on: Evaluation, request: TxnRequest): Draft<TxnRespo
 
 /** Whether the lease of a plain put exists; etcd looks at it before the key. */
 export function assertLease(state: State, lease: bigint | undefined): void {
-  if (lease !== undefined && lease !== NO_LEASE && !state.leases.has(lease)) throw etcdErrors.leaseNotFound();
+  if (lease !== undefined && lease !== NO_LEASE && !state.leases.has(lease))
+    throw etcdErrors.leaseNotFound();
 }
 
 export function readRevision(state: State, wanted: number | undefined): number {
@@ -164,7 +199,9 @@ export function readRevision(state: State, wanted: number | undefined): number {
 
 /** True when a limit cannot end the scan early. */
 export function needsWholeRange(request: RangeRequest): boolean {
-  return (request.limit ?? 0) === 0 || isFiltering(request) || (request.sortOrder ?? "none") !== "none";
+  return (
+    (request.limit ?? 0) === 0 || isFiltering(request) || (request.sortOrder ?? "none") !== "none"
+  );
 }
 
 /** Which branch each transaction takes; all compares see the state before any write of the request. */
@@ -178,19 +215,33 @@ type Step = { readonly op: Exclude<RequestOp, { kind: "txn" }> } | { readonly ne
 function choosePath(on: Evaluation, request: TxnRequest): Path {
   const succeeded = request.compare.every((compare) => holds(on, compare));
   const ops = succeeded ? request.success : request.failure;
-  return { succeeded, steps: ops.map((op) => (op.kind === "txn" ? { nested: choosePath(on, op.request) } : { op })) };
+  return {
+    succeeded,
+    steps: ops.map((op) => (op.kind === "txn" ? { nested: choosePath(on, op.request) } : { op })),
+  };
 }
 
 function holds(on: Evaluation, compare: Compare): boolean {
-  const versions = versionsIn(on.state, keyRangeOf(compare.key, compare.rangeEnd), on.state.revision, undefined);
+  const versions = versionsIn(
+    on.state,
+    keyRangeOf(compare.key, compare.rangeEnd),
+    on.state.revision,
+    undefined,
+  );
   if (versions.length === 0) return compare.target !== "value" && matches(compare, 0);
-  if (compare.target !== "value") return versions.every((version) => matches(compare, numberFor(compare.target, version)));
+  if (compare.target !== "value")
+    return versions.every((version) => matches(compare, numberFor(compare.target, version)));
   const captured = on.cache.capture(versions);
   if (captured.missing > 0) throw new ValuesMissing(captured);
-  return captured.kvs.every((kv) => isResult(compare, Buffer.compare((kv as KeyValue).value, compare.operand)));
+  return captured.kvs.every((kv) =>
+    isResult(compare, Buffer.compare((kv as KeyValue).value, compare.operand)),
+  );
 }
 
-function numberFor(target: "version" | "create" | "mod" | "lease", version: KeyVersion): number | bigint {
+function numberFor(
+  target: "version" | "create" | "mod" | "lease",
+  version: KeyVersion,
+): number | bigint {
   switch (target) {
     case "version":
       return version.version;
@@ -235,11 +286,16 @@ function checkPuts(on: Evaluation, path: Path, deletedBefore: KeyRange[]): void 
 }
 
 /** A put that keeps a value or lease of a key deleted earlier in its transaction makes etcd 3.5 panic; here it is refused. */
-function checkPutAgainstState(on: Evaluation, request: PutRequest, deletedBefore: readonly KeyRange[]): void {
+function checkPutAgainstState(
+  on: Evaluation,
+  request: PutRequest,
+  deletedBefore: readonly KeyRange[],
+): void {
   if (request.ignoreValue === true || request.ignoreLease === true) {
     const key = keyTextOf(request.key);
     const entry = on.state.index.get(key);
-    if (entry?.live !== true || deletedBefore.some((range) => rangeContains(range, key))) throw etcdErrors.keyNotFound();
+    if (entry?.live !== true || deletedBefore.some((range) => rangeContains(range, key)))
+      throw etcdErrors.keyNotFound();
     if (request.ignoreValue === true) valueNow(on, entry.newest);
   }
   assertLease(on.state, request.lease);
@@ -253,11 +309,17 @@ function checkRanges(state: State, path: Path): void {
 }
 
 function runPath(on: Evaluation, path: Path): Draft<TxnResponse> & { readonly revision: number } {
-  const drafts = path.steps.map((step): Draft<ResponseOp> => ("nested" in step ? runNested(on, step.nested) : runOp(on, step.op)));
+  const drafts = path.steps.map((step): Draft<ResponseOp> =>
+    "nested" in step ? runNested(on, step.nested) : runOp(on, step.op),
+  );
   const header = on.header(0);
   return {
     revision: on.state.revision,
-    build: () => ({ header, succeeded: path.succeeded, responses: drafts.map((draft) => draft.build()) }),
+    build: () => ({
+      header,
+      succeeded: path.succeeded,
+      responses: drafts.map((draft) => draft.build()),
+    }),
   };
 }
 
@@ -301,7 +363,12 @@ function capture(on: Evaluation, versions: readonly KeyVersion[]): Captured {
   return captured;
 }
 
-function versionsIn(state: State, range: KeyRange, revision: number, limit: number | undefined): KeyVersion[] {
+function versionsIn(
+  state: State,
+  range: KeyRange,
+  revision: number,
+  limit: number | undefined,
+): KeyVersion[] {
   if (range.kind === "key") {
     const entry = state.index.get(range.key);
     const version = entry === undefined ? undefined : liveVersionAt(entry, revision);
@@ -317,12 +384,27 @@ function versionsIn(state: State, range: KeyRange, revision: number, limit: numb
 }
 
 function isFiltering(request: RangeRequest): boolean {
-  const { minModRevision = 0, maxModRevision = 0, minCreateRevision = 0, maxCreateRevision = 0 } = request;
-  return minModRevision !== 0 || maxModRevision !== 0 || minCreateRevision !== 0 || maxCreateRevision !== 0;
+  const {
+    minModRevision = 0,
+    maxModRevision = 0,
+    minCreateRevision = 0,
+    maxCreateRevision = 0,
+  } = request;
+  return (
+    minModRevision !== 0 ||
+    maxModRevision !== 0 ||
+    minCreateRevision !== 0 ||
+    maxCreateRevision !== 0
+  );
 }
 
 function passesFilters(version: KeyVersion, request: RangeRequest): boolean {
-  const { minModRevision = 0, maxModRevision = 0, minCreateRevision = 0, maxCreateRevision = 0 } = request;
+  const {
+    minModRevision = 0,
+    maxModRevision = 0,
+    minCreateRevision = 0,
+    maxCreateRevision = 0,
+  } = request;
   return (
     (minModRevision === 0 || version.revision >= minModRevision) &&
     (maxModRevision === 0 || version.revision <= maxModRevision) &&
@@ -337,7 +419,11 @@ function sortOrderOf(request: RangeRequest): "none" | "ascend" | "descend" {
   return order === "none" && (request.sortTarget ?? "key") !== "key" ? "ascend" : order;
 }
 
-function sortVersions(versions: readonly KeyVersion[], target: "key" | "version" | "create" | "mod" | "value", order: "ascend" | "descend"): readonly KeyVersion[] {
+function sortVersions(
+  versions: readonly KeyVersion[],
+  target: "key" | "version" | "create" | "mod" | "value",
+  order: "ascend" | "descend",
+): readonly KeyVersion[] {
   const sign = order === "descend" ? -1 : 1;
   switch (target) {
     case "version":

@@ -80,7 +80,8 @@ export class GroupCommit {
     const beganMs = performance.now();
     try {
       const position = await this.#deps.log.append(batchOf(journal, revision));
-      for (const [index, version] of journal.versions.entries()) version.position = position + index;
+      for (const [index, version] of journal.versions.entries())
+        version.position = position + index;
       journal.seal();
       this.#durableRevision = revision;
       this.#writing = undefined;
@@ -99,11 +100,17 @@ export class GroupCommit {
     onTop.undoTo(0);
     journal.undoTo(0);
     const answer = answerTo(error);
-    const isBroken = !(error instanceof LogError) || error.code === "broken" || error.code === "unusable";
+    const isBroken =
+      !(error instanceof LogError) || error.code === "broken" || error.code === "unusable";
     if (isBroken) this.#broken = answer;
     journal.settled.reject(answer);
     onTop.settled.reject(answer);
-    if (isBroken) this.#deps.onBroken(error instanceof LogError ? error : new LogError("broken", "the log failed in an unforeseen way", { cause: error }));
+    if (isBroken)
+      this.#deps.onBroken(
+        error instanceof LogError
+          ? error
+          : new LogError("broken", "the log failed in an unforeseen way", { cause: error }),
+      );
   }
 }
 
@@ -118,7 +125,9 @@ function batchOf(journal: Journal, revision: number): LogBatch {
     value: version.kv?.value ?? EMPTY_VALUE,
   }));
   const batch = { records, leases: journal.leases, revision };
-  return journal.compactRevision === undefined ? batch : { ...batch, compactRevision: journal.compactRevision };
+  return journal.compactRevision === undefined
+    ? batch
+    : { ...batch, compactRevision: journal.compactRevision };
 }
 
 const EMPTY_VALUE = Buffer.alloc(0);
@@ -126,7 +135,11 @@ const EMPTY_VALUE = Buffer.alloc(0);
 function answerTo(error: unknown): EtcdError {
   if (error instanceof LogError && error.code === "full") return etcdErrors.noSpace(error);
   if (error instanceof LogError && error.code === "rejected") {
-    return new EtcdError("unavailable", `etcdserver: the write was not accepted by the log: ${error.message}`, { cause: error });
+    return new EtcdError(
+      "unavailable",
+      `etcdserver: the write was not accepted by the log: ${error.message}`,
+      { cause: error },
+    );
   }
   return etcdErrors.stopped(error);
 }

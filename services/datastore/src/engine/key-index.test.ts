@@ -9,7 +9,10 @@ const entryOf = (key: string, live: boolean): KeyEntry => ({ key, live }) as Key
 type Step = { readonly kind: "toggle" | "live"; readonly key: string };
 
 const keyOf = fc.stringMatching(/^[a-c]{1,6}$/);
-const step: fc.Arbitrary<Step> = fc.record({ kind: fc.constantFrom("toggle" as const, "live" as const), key: keyOf });
+const step: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constantFrom("toggle" as const, "live" as const),
+  key: keyOf,
+});
 
 describe("key index", () => {
   it("finds, counts and lists like a sorted array", () => {
@@ -31,22 +34,31 @@ describe("key index", () => {
       }
       const sorted = [...model.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
       for (const end of [to, undefined]) {
-        const expected = sorted.filter(({ key }) => key >= from && (end === undefined || key < end));
+        const expected = sorted.filter(
+          ({ key }) => key >= from && (end === undefined || key < end),
+        );
         const found: KeyEntry[] = [];
         index.scan(from, end, (entry) => found.push(entry) > 0);
-        assert.deepEqual(found.map(({ key }) => key), expected.map(({ key }) => key));
+        assert.deepEqual(
+          found.map(({ key }) => key),
+          expected.map(({ key }) => key),
+        );
         assert.equal(index.countLive(from, end), expected.filter(({ live }) => live).length);
       }
       assert.equal(index.size, model.size);
       assert.equal(index.liveCount, sorted.filter(({ live }) => live).length);
       for (const { key } of steps) assert.equal(index.get(key), model.get(key));
     };
-    fc.assert(fc.property(fc.array(step, { maxLength: 1200, size: "max" }), keyOf, keyOf, property), { numRuns: 60, seed: 1 });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 1200, size: "max" }), keyOf, keyOf, property),
+      { numRuns: 60, seed: 1 },
+    );
   });
 
   it("stops a scan when the visitor says so", () => {
     const index = new KeyIndex();
-    for (let number = 0; number < 1000; number += 1) index.insert(entryOf(String(number).padStart(4, "0"), true));
+    for (let number = 0; number < 1000; number += 1)
+      index.insert(entryOf(String(number).padStart(4, "0"), true));
     const seen: string[] = [];
     index.scan("0500", undefined, ({ key }) => seen.push(key) < 3);
     assert.deepEqual(seen, ["0500", "0501", "0502"]);
@@ -55,7 +67,9 @@ describe("key index", () => {
   it("survives being filled and emptied in either order", () => {
     for (const isReversed of [false, true]) {
       const index = new KeyIndex();
-      const entries = Array.from({ length: 20_000 }, (_, number) => entryOf(String(number).padStart(6, "0"), true));
+      const entries = Array.from({ length: 20_000 }, (_, number) =>
+        entryOf(String(number).padStart(6, "0"), true),
+      );
       for (const entry of entries) index.insert(entry);
       assert.equal(index.countLive("005000", "015000"), 10_000);
       for (const entry of isReversed ? entries.reverse() : entries) index.remove(entry);

@@ -61,7 +61,8 @@ export class KeyIndex {
   remove(entry: KeyEntry): void {
     removeFrom(this.#root, entry);
     this.#size -= 1;
-    while (this.#root.kind === "branch" && this.#root.children.length === 1) this.#root = this.#root.children[0] as Node;
+    while (this.#root.kind === "branch" && this.#root.children.length === 1)
+      this.#root = this.#root.children[0] as Node;
   }
 
   setLive(entry: KeyEntry, live: boolean): void {
@@ -201,7 +202,12 @@ function joinChild(parent: Branch, at: number): void {
 }
 
 /** False when the visitor asked to stop or the end of the range is passed. */
-function scanNode(node: Node, from: KeyText, to: KeyText | undefined, visit: (entry: KeyEntry) => boolean): boolean {
+function scanNode(
+  node: Node,
+  from: KeyText,
+  to: KeyText | undefined,
+  visit: (entry: KeyEntry) => boolean,
+): boolean {
   if (node.kind === "leaf") {
     for (let index = lowerBound(node.entries, from); index < node.entries.length; index += 1) {
       const entry = node.entries[index] as KeyEntry;

@@ -91,7 +91,8 @@ export function liveVersionAt(entry: KeyEntry, revision: number): KeyVersion | u
 /** What the key was before the revision of `version`; undefined when it did not exist (or is compacted away). */
 export function previousOf(version: KeyVersion): KeyVersion | undefined {
   let previous = version.older;
-  while (previous !== undefined && previous.revision === version.revision) previous = previous.older;
+  while (previous !== undefined && previous.revision === version.revision)
+    previous = previous.older;
   return previous === undefined || previous.deleted ? undefined : previous;
 }
 

@@ -93,7 +93,11 @@ export class LeaseExpiry {
     for (;;) {
       let child = at * 2 + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && (heap[child + 1] as Entry).expiresMs < (heap[child] as Entry).expiresMs) child += 1;
+      if (
+        child + 1 < heap.length &&
+        (heap[child + 1] as Entry).expiresMs < (heap[child] as Entry).expiresMs
+      )
+        child += 1;
       if ((heap[child] as Entry).expiresMs >= last.expiresMs) break;
       heap[at] = heap[child] as Entry;
       at = child;

@@ -45,7 +45,10 @@ export class State {
       size: key.length + value.length,
       touched: false,
     };
-    version.kv = { ...keyValueOf(version, owned(value)), key: key.length === key.buffer.byteLength ? key : keyBufferOf(text) };
+    version.kv = {
+      ...keyValueOf(version, owned(value)),
+      key: key.length === key.buffer.byteLength ? key : keyBufferOf(text),
+    };
     this.#add(journal, version, entry === undefined, before);
     return version;
   }
@@ -102,7 +105,9 @@ export class State {
     if (revision >= this.revision) return now;
     const firstLater = this.history.indexOf(revision + 1);
     const isScanCheaper = this.history.length - firstLater > Math.max(now, 256);
-    return isScanCheaper ? this.#countByScan(range, revision) : now + this.#differenceSince(range, revision, firstLater);
+    return isScanCheaper
+      ? this.#countByScan(range, revision)
+      : now + this.#differenceSince(range, revision, firstLater);
   }
 
   grant(journal: Journal, lease: Lease): void {
@@ -147,7 +152,8 @@ export class State {
    */
   prune(revision: number, from: number, to: number): number[] {
     const positions: number[] = [];
-    for (let index = from; index < to; index += 1) this.#pruneEntry(this.history.at(index).entry, revision, positions);
+    for (let index = from; index < to; index += 1)
+      this.#pruneEntry(this.history.at(index).entry, revision, positions);
     return positions;
   }
 
@@ -171,10 +177,12 @@ export class State {
     version.entry.newest = version;
     if (entry === undefined) this.index.insert(version.entry);
     else this.index.setLive(entry, !record.deleted);
-    if (before !== undefined && before.lease !== NO_LEASE) this.leases.detach(before.lease, record.key);
+    if (before !== undefined && before.lease !== NO_LEASE)
+      this.leases.detach(before.lease, record.key);
     if (record.lease !== NO_LEASE) this.leases.attach(record.lease, record.key);
     if (record.revision >= this.compactRevision) this.history.push(version);
-    if (record.revision <= this.compactRevision) this.#pruneEntry(version.entry, this.compactRevision, garbage);
+    if (record.revision <= this.compactRevision)
+      this.#pruneEntry(version.entry, this.compactRevision, garbage);
     this.revision = Math.max(this.revision, record.revision);
   }
 
@@ -182,13 +190,19 @@ export class State {
     this.leases.add({ ...lease, expiresMs, keys: new Set() });
   }
 
-  #add(journal: Journal, version: KeyVersion, isNewKey: boolean, before: KeyVersion | undefined): void {
+  #add(
+    journal: Journal,
+    version: KeyVersion,
+    isNewKey: boolean,
+    before: KeyVersion | undefined,
+  ): void {
     const { entry } = version;
     entry.newest = version;
     if (isNewKey) this.index.insert(entry);
     else this.index.setLive(entry, !version.deleted);
     const isMoved = before?.lease !== version.lease;
-    if (isMoved && before !== undefined && before.lease !== NO_LEASE) this.leases.detach(before.lease, entry.key);
+    if (isMoved && before !== undefined && before.lease !== NO_LEASE)
+      this.leases.detach(before.lease, entry.key);
     if (isMoved && version.lease !== NO_LEASE) this.leases.attach(version.lease, entry.key);
     this.history.push(version);
     journal.versions.push(version);
@@ -199,7 +213,8 @@ export class State {
       journal.bytes -= version.size;
       this.history.pop();
       if (isMoved && version.lease !== NO_LEASE) this.leases.detach(version.lease, entry.key);
-      if (isMoved && before !== undefined && before.lease !== NO_LEASE) this.leases.attach(before.lease, entry.key);
+      if (isMoved && before !== undefined && before.lease !== NO_LEASE)
+        this.leases.attach(before.lease, entry.key);
       // A compaction may have removed the deletion that lay below since.
       if (version.older === undefined) {
         this.index.remove(entry);
@@ -251,4 +266,3 @@ export class State {
     else if (this.index.get(entry.key) === entry) this.index.remove(entry);
   }
 }
-

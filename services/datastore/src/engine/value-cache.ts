@@ -89,7 +89,9 @@ export class ValueCache {
   }
 
   async #fillHoles(list: Captured, holes: readonly number[]): Promise<void> {
-    const values = await this.#read(holes.map((index) => (list.versions[index] as KeyVersion).position));
+    const values = await this.#read(
+      holes.map((index) => (list.versions[index] as KeyVersion).position),
+    );
     for (const [at, index] of holes.entries()) {
       const version = list.versions[index] as KeyVersion;
       const kv = version.kv ?? keyValueOf(version, values[at] as Buffer);
@@ -104,7 +106,11 @@ export class ValueCache {
     try {
       return await this.#log.read(positions);
     } catch (cause) {
-      throw new EtcdError("unavailable", `etcdserver: values could not be read from the log: ${(cause as Error).message}`, { cause });
+      throw new EtcdError(
+        "unavailable",
+        `etcdserver: values could not be read from the log: ${(cause as Error).message}`,
+        { cause },
+      );
     }
   }
 

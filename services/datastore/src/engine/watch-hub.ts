@@ -1,4 +1,11 @@
-import { etcdErrors, type KeyValue, type WatchEvent, type WatchMessage, type WatchRequest, type WatchStream } from "@wherry/etcd-api";
+import {
+  etcdErrors,
+  type KeyValue,
+  type WatchEvent,
+  type WatchMessage,
+  type WatchRequest,
+  type WatchStream,
+} from "@wherry/etcd-api";
 import { createDeferred, type Clock, type Deferred, type Timer } from "@wherry/service-kit";
 import {
   EMPTY,
@@ -158,20 +165,31 @@ export class PublishedEvent {
     const previous = previousOf(version);
     this.version = version;
     this.#cache = cache;
-    this.#value = version.deleted ? undefined : { captured: cache.capture([version]), filling: undefined };
-    this.#previous = previous === undefined ? undefined : { captured: cache.capture([previous]), filling: undefined };
+    this.#value = version.deleted
+      ? undefined
+      : { captured: cache.capture([version]), filling: undefined };
+    this.#previous =
+      previous === undefined
+        ? undefined
+        : { captured: cache.capture([previous]), filling: undefined };
     this.size = version.size + (previous?.size ?? 0);
   }
 
   /** Undefined when the event can be built. */
   ready(withPrevious: boolean): Promise<unknown> | undefined {
-    const waits = [this.#fill(this.#value), withPrevious ? this.#fill(this.#previous) : undefined].filter((wait) => wait !== undefined);
+    const waits = [
+      this.#fill(this.#value),
+      withPrevious ? this.#fill(this.#previous) : undefined,
+    ].filter((wait) => wait !== undefined);
     return waits.length === 0 ? undefined : Promise.all(waits);
   }
 
   build(withPrevious: boolean): WatchEvent {
     if (!withPrevious || this.#previous === undefined) return (this.#plain ??= this.#make());
-    return (this.#withPrevious ??= { ...this.#make(), prevKv: this.#previous.captured.kvs[0] as KeyValue });
+    return (this.#withPrevious ??= {
+      ...this.#make(),
+      prevKv: this.#previous.captured.kvs[0] as KeyValue,
+    });
   }
 
   #fill(needed: Needed | undefined): Promise<void> | undefined {
@@ -181,10 +199,14 @@ export class PublishedEvent {
   }
 
   #make(): WatchEvent {
-    if (this.#value !== undefined) return { type: "put", kv: this.#value.captured.kvs[0] as KeyValue };
+    if (this.#value !== undefined)
+      return { type: "put", kv: this.#value.captured.kvs[0] as KeyValue };
     const key = keyBufferOf(this.version.entry.key);
     const modRevision = this.version.revision;
-    return { type: "delete", kv: { key, createRevision: 0, modRevision, version: 0, value: EMPTY, lease: 0n } };
+    return {
+      type: "delete",
+      kv: { key, createRevision: 0, modRevision, version: 0, value: EMPTY, lease: 0n },
+    };
   }
 }
 
@@ -206,7 +228,10 @@ class Watch implements WatchStream {
   #isQuiet = false;
   #queue: PublishedEvent[] = [];
   #queueBytes = 0;
-  #end: { readonly kind: "done" } | { readonly kind: "failed"; readonly error: unknown } | undefined;
+  #end:
+    | { readonly kind: "done" }
+    | { readonly kind: "failed"; readonly error: unknown }
+    | undefined;
   #waiting: Deferred<void> | undefined;
   #pull: Promise<unknown> = Promise.resolve();
 
@@ -312,7 +337,8 @@ class Watch implements WatchStream {
       this.#isCreatedSent = true;
       return { kind: "created", revision: this.#createdRevision };
     }
-    if (isEmptyRange(this.range)) return { kind: "canceled", compactRevision: 0, reason: "mvcc: watcher range is empty" };
+    if (isEmptyRange(this.range))
+      return { kind: "canceled", compactRevision: 0, reason: "mvcc: watcher range is empty" };
     if (this.#mode === "behind") return this.#stepBehind();
     if (this.#queue.length > 0) return this.#deliver(this.#takeQueued());
     if (this.#wantsProgress) {
@@ -350,7 +376,12 @@ class Watch implements WatchStream {
       const version = history.at(index);
       if (version.revision > durable) break;
       const isBoundary = version.revision !== revision;
-      if (isBoundary && (events.length >= MESSAGE_MAX_EVENTS || bytes >= MESSAGE_MAX_BYTES || looked >= SLICE_VERSIONS)) {
+      if (
+        isBoundary &&
+        (events.length >= MESSAGE_MAX_EVENTS ||
+          bytes >= MESSAGE_MAX_BYTES ||
+          looked >= SLICE_VERSIONS)
+      ) {
         this.#next = version.revision;
         return events;
       }
@@ -366,7 +397,12 @@ class Watch implements WatchStream {
   }
 
   #tryFollow(): void {
-    if (this.#mode === "current" || this.#next <= this.#hub.deps.durableRevision() || this.#end !== undefined) return;
+    if (
+      this.#mode === "current" ||
+      this.#next <= this.#hub.deps.durableRevision() ||
+      this.#end !== undefined
+    )
+      return;
     this.#mode = "current";
     this.#hub.follow(this);
   }
@@ -388,7 +424,9 @@ class Watch implements WatchStream {
 
   async #deliver(events: readonly PublishedEvent[]): Promise<WatchMessage> {
     const withPrevious = this.#request.prevKv === true;
-    const waits = events.map((event) => event.ready(withPrevious)).filter((wait) => wait !== undefined);
+    const waits = events
+      .map((event) => event.ready(withPrevious))
+      .filter((wait) => wait !== undefined);
     if (waits.length > 0) await Promise.all(waits);
     const revision = (events.at(-1) as PublishedEvent).version.revision;
     return { kind: "events", revision, events: events.map((event) => event.build(withPrevious)) };

@@ -79,11 +79,23 @@ function nameOf(range: Extract<KeyRange, { kind: "span" }>): string {
 }
 
 function segmentsOf<Watch>(groups: readonly Group<Watch>[]): Segments<Watch> {
-  const bounds = [...new Set(groups.flatMap(({ range }) => (range.to === undefined ? [range.from] : [range.from, range.to])))].sort();
-  return { bounds, groups: bounds.map((bound) => groups.filter((group) => rangeContains(group.range, bound))) };
+  const bounds = [
+    ...new Set(
+      groups.flatMap(({ range }) =>
+        range.to === undefined ? [range.from] : [range.from, range.to],
+      ),
+    ),
+  ].sort();
+  return {
+    bounds,
+    groups: bounds.map((bound) => groups.filter((group) => rangeContains(group.range, bound))),
+  };
 }
 
-function groupsAt<Watch>({ bounds, groups }: Segments<Watch>, key: KeyText): readonly Group<Watch>[] {
+function groupsAt<Watch>(
+  { bounds, groups }: Segments<Watch>,
+  key: KeyText,
+): readonly Group<Watch>[] {
   let low = 0;
   let high = bounds.length;
   while (low < high) {

@@ -13,7 +13,10 @@ export interface FramedRecord extends Omit<LogRecord, "key"> {
 }
 
 export function packBatch(records: readonly LogRecord[]): ArrayBuffer {
-  const size = records.reduce((sum, record) => sum + HEAD_BYTES + record.key.length + record.value.length, 0);
+  const size = records.reduce(
+    (sum, record) => sum + HEAD_BYTES + record.key.length + record.value.length,
+    0,
+  );
   const frame = Buffer.allocUnsafeSlow(size);
   let at = 0;
   for (const record of records) {
@@ -33,7 +36,7 @@ export function packBatch(records: readonly LogRecord[]): ArrayBuffer {
 /** The records' buffers are views of the frame. */
 export function* unpackBatch(data: ArrayBuffer): Generator<FramedRecord> {
   const frame = Buffer.from(data);
-  for (let at = 0; at < frame.length; ) {
+  for (let at = 0; at < frame.length;) {
     const keyAt = at + HEAD_BYTES;
     const valueAt = keyAt + frame.readUInt32LE(at + 32);
     const end = valueAt + frame.readUInt32LE(at + 36);

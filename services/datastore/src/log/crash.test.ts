@@ -15,18 +15,22 @@ const ROUNDS = 4;
 const LINES_PER_ROUND = 300;
 
 describe("a datastore killed under load", () => {
-  it("has every acknowledged write afterwards, at the revision that was told", { timeout: 60_000 }, async (test) => {
-    const folder = await mkdtemp(join(tmpdir(), "wherry-crash-"));
-    test.after(() => rm(folder, { recursive: true }));
-    const file = join(folder, "state.db");
-    let lastRevision = 1;
-    for (let round = 0; round < ROUNDS; round += 1) {
-      const acknowledged = await writeUntilKilled(file, LINES_PER_ROUND + round * 37);
-      const revisions = [...acknowledged.keys()];
-      assert.ok(Math.min(...revisions) > lastRevision, "a revision is never used twice");
-      lastRevision = await assertAllThere(file, acknowledged, lastRevision);
-    }
-  });
+  it(
+    "has every acknowledged write afterwards, at the revision that was told",
+    { timeout: 60_000 },
+    async (test) => {
+      const folder = await mkdtemp(join(tmpdir(), "wherry-crash-"));
+      test.after(() => rm(folder, { recursive: true }));
+      const file = join(folder, "state.db");
+      let lastRevision = 1;
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const acknowledged = await writeUntilKilled(file, LINES_PER_ROUND + round * 37);
+        const revisions = [...acknowledged.keys()];
+        assert.ok(Math.min(...revisions) > lastRevision, "a revision is never used twice");
+        lastRevision = await assertAllThere(file, acknowledged, lastRevision);
+      }
+    },
+  );
 });
 
 /** Gives what was acknowledged: revision -> "key value". */
@@ -49,7 +53,11 @@ async function writeUntilKilled(file: string, lines: number): Promise<Map<number
   );
 }
 
-async function assertAllThere(file: string, acknowledged: ReadonlyMap<number, string>, from: number): Promise<number> {
+async function assertAllThere(
+  file: string,
+  acknowledged: ReadonlyMap<number, string>,
+  from: number,
+): Promise<number> {
   const datastore = createDatastore(datastoreConfig.parse({ endpoint: `sqlite://${file}` }), {
     clock: systemClock,
     log: silentLogger,
@@ -58,12 +66,17 @@ async function assertAllThere(file: string, acknowledged: ReadonlyMap<number, st
   await datastore.start(new AbortController().signal);
   const { store } = datastore;
   const { revision } = store;
-  const watch = readWatch(store.watch({ key: Buffer.from("\0"), rangeEnd: Buffer.from("\0"), startRevision: from + 1 }));
+  const watch = readWatch(
+    store.watch({ key: Buffer.from("\0"), rangeEnd: Buffer.from("\0"), startRevision: from + 1 }),
+  );
   const events = await watch.events(revision - from);
   watch.cancel();
   await datastore.stop(AbortSignal.timeout(5_000));
-  const found = new Map(events.map(({ kv }) => [kv.modRevision, `${kv.key.toString()} ${kv.value.toString()}`]));
+  const found = new Map(
+    events.map(({ kv }) => [kv.modRevision, `${kv.key.toString()} ${kv.value.toString()}`]),
+  );
   assert.equal(found.size, revision - from, "one event a revision, without gaps");
-  for (const [at, written] of acknowledged) assert.equal(found.get(at), written, `acknowledged at revision ${at}`);
+  for (const [at, written] of acknowledged)
+    assert.equal(found.get(at), written, `acknowledged at revision ${at}`);
   return revision;
 }

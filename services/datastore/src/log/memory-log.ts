@@ -1,4 +1,12 @@
-import { LogError, type KeptRecord, type LeaseChange, type Log, type LogBatch, type LogRecord, type StoredLease } from "./log.ts";
+import {
+  LogError,
+  type KeptRecord,
+  type LeaseChange,
+  type Log,
+  type LogBatch,
+  type LogRecord,
+  type StoredLease,
+} from "./log.ts";
 
 /** A log that lives as long as the process; for tests. `reopen` gives what a restart would find. */
 export interface MemoryLog extends Log {
@@ -20,7 +28,14 @@ interface Kept {
 const CHUNK = 1000;
 
 export function createMemoryLog(): MemoryLog {
-  return memoryLogOver({ records: new Map(), leases: new Map(), revision: 1, compactRevision: 0, position: 0, bytes: 0 });
+  return memoryLogOver({
+    records: new Map(),
+    leases: new Map(),
+    revision: 1,
+    compactRevision: 0,
+    position: 0,
+    bytes: 0,
+  });
 }
 
 function memoryLogOver(kept: Kept): MemoryLog {
@@ -62,7 +77,8 @@ function memoryLogOver(kept: Kept): MemoryLog {
     async read(positions) {
       return positions.map((position) => {
         const record = kept.records.get(position);
-        if (record === undefined) throw new LogError("broken", `position ${position} is not in the log`);
+        if (record === undefined)
+          throw new LogError("broken", `position ${position} is not in the log`);
         return record.value;
       });
     },

@@ -2,7 +2,8 @@ import { LogError, type LogErrorCode } from "./log.ts";
 
 /** SQLite's result code of an error that better-sqlite3 threw; undefined for any other error. */
 export function sqliteCode(error: unknown): string | undefined {
-  const code: unknown = error instanceof Error ? (error as { readonly code?: unknown }).code : undefined;
+  const code: unknown =
+    error instanceof Error ? (error as { readonly code?: unknown }).code : undefined;
   return typeof code === "string" && code.startsWith("SQLITE_") ? code : undefined;
 }
 
@@ -25,10 +26,13 @@ export function openError(file: string, error: unknown): LogError {
 
 function adviceFor(code: string, error: unknown): string {
   if (code.startsWith("SQLITE_BUSY")) return "another process uses this database; stop it first";
-  if (code === "SQLITE_NOTADB") return "the file is not an SQLite database; name another file or restore it from a backup";
+  if (code === "SQLITE_NOTADB")
+    return "the file is not an SQLite database; name another file or restore it from a backup";
   if (code.startsWith("SQLITE_CORRUPT")) return "the database is damaged; restore it from a backup";
-  if (code.startsWith("SQLITE_CANTOPEN")) return "the database cannot be opened; check that its folder exists and is writable";
-  if (code.startsWith("SQLITE_READONLY")) return "the database cannot be written; check the permissions of the file and its folder";
+  if (code.startsWith("SQLITE_CANTOPEN"))
+    return "the database cannot be opened; check that its folder exists and is writable";
+  if (code.startsWith("SQLITE_READONLY"))
+    return "the database cannot be written; check the permissions of the file and its folder";
   if (code === "SQLITE_FULL") return "the disk is full; free space and start again";
   return error instanceof Error ? error.message : String(error);
 }

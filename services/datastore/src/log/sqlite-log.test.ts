@@ -21,12 +21,19 @@ async function folderOf(test: TestContext): Promise<string> {
   return folder;
 }
 
-async function start(test: TestContext, file: string, config: Partial<DatastoreConfigInput> = {}): Promise<Datastore> {
-  const datastore = createDatastore(datastoreConfig.parse({ endpoint: `sqlite://${file}`, ...config }), {
-    clock: systemClock,
-    log: silentLogger,
-    metrics: createNullMetrics(),
-  });
+async function start(
+  test: TestContext,
+  file: string,
+  config: Partial<DatastoreConfigInput> = {},
+): Promise<Datastore> {
+  const datastore = createDatastore(
+    datastoreConfig.parse({ endpoint: `sqlite://${file}`, ...config }),
+    {
+      clock: systemClock,
+      log: silentLogger,
+      metrics: createNullMetrics(),
+    },
+  );
   test.after(() => datastore.stop(AbortSignal.timeout(5_000)));
   await datastore.start(test.signal);
   return datastore;
@@ -47,7 +54,8 @@ describe("the SQLite log", () => {
     const file = join(folder, "deep", "state.db");
     const datastore = await start(test, file);
     await put(datastore, "a", "1");
-    for (const suffix of ["", "-wal", "-shm", ".lock"]) assert.equal((await stat(`${file}${suffix}`)).mode & 0o777, 0o600, suffix);
+    for (const suffix of ["", "-wal", "-shm", ".lock"])
+      assert.equal((await stat(`${file}${suffix}`)).mode & 0o777, 0o600, suffix);
     const db = new Sqlite(file, { readonly: true });
     assert.equal(db.pragma("journal_mode", { simple: true }), "wal");
     assert.equal(db.pragma("auto_vacuum", { simple: true }), 2);
@@ -63,11 +71,17 @@ describe("the SQLite log", () => {
     const first = await start(test, file);
     const value = Buffer.alloc(64, "v");
     for (let round = 0; round < 20; round += 1) {
-      await Promise.all(Array.from({ length: 1_000 }, (_, index) => put(first, `key/${index}/${round}`, value)));
+      await Promise.all(
+        Array.from({ length: 1_000 }, (_, index) => put(first, `key/${index}/${round}`, value)),
+      );
     }
     await first.stop(AbortSignal.timeout(5_000));
     const second = await start(test, file);
-    const { count } = await second.store.range({ key: Buffer.from("key/"), rangeEnd: Buffer.from("key0"), countOnly: true });
+    const { count } = await second.store.range({
+      key: Buffer.from("key/"),
+      rangeEnd: Buffer.from("key0"),
+      countOnly: true,
+    });
     assert.deepEqual([count, second.store.revision], [20_000, 20_001]);
   });
 
@@ -88,7 +102,10 @@ describe("the SQLite log", () => {
     db.close();
     await assert.rejects(start(test, foreign), isUnusable(/holds something else \(tables kine\)/));
     const text = join(folder, "text.db");
-    await writeFile(text, "this is not a database, but it is long enough to be taken for one".repeat(20));
+    await writeFile(
+      text,
+      "this is not a database, but it is long enough to be taken for one".repeat(20),
+    );
     await assert.rejects(start(test, text), isUnusable(/not an SQLite database/));
     const later = join(folder, "later.db");
     await (await start(test, later)).stop(AbortSignal.timeout(5_000));
@@ -108,11 +125,17 @@ describe("the SQLite log", () => {
       async () => {
         for (; writes < 100; writes += 1) await put(datastore, "a", value);
       },
-      (error) => error instanceof EtcdError && error.code === "resourceExhausted" && error.message === "etcdserver: mvcc: database space exceeded",
+      (error) =>
+        error instanceof EtcdError &&
+        error.code === "resourceExhausted" &&
+        error.message === "etcdserver: mvcc: database space exceeded",
     );
     assert.ok(writes > 10 && writes < 25, String(writes));
     const { kvs, header } = await datastore.store.range({ key: Buffer.from("a") });
-    assert.deepEqual([kvs[0]?.version, kvs[0]?.value, header.revision], [writes, value, writes + 1]);
+    assert.deepEqual(
+      [kvs[0]?.version, kvs[0]?.value, header.revision],
+      [writes, value, writes + 1],
+    );
     assert.deepEqual(datastore.health(), { status: "ok" });
     await datastore.store.compact({ revision: header.revision, physical: true });
     await put(datastore, "a", value);
@@ -122,17 +145,32 @@ describe("the SQLite log", () => {
     const file = join(await folderOf(test), "state.db");
     const datastore = await start(test, file);
     const value = Buffer.alloc(10_000, "v");
-    for (let round = 0; round < 20; round += 1) await Promise.all(Array.from({ length: 100 }, (_, index) => put(datastore, `k${index}`, value)));
+    for (let round = 0; round < 20; round += 1)
+      await Promise.all(
+        Array.from({ length: 100 }, (_, index) => put(datastore, `k${index}`, value)),
+      );
     const before = await datastore.store.status();
     await datastore.store.compact({ revision: datastore.store.revision, physical: true });
     const compacted = await datastore.store.status();
-    assert.ok(compacted.dbSizeInUse < before.dbSizeInUse / 5, `${compacted.dbSizeInUse} of ${before.dbSizeInUse}`);
+    assert.ok(
+      compacted.dbSizeInUse < before.dbSizeInUse / 5,
+      `${compacted.dbSizeInUse} of ${before.dbSizeInUse}`,
+    );
     const enough = 2 * compacted.dbSizeInUse + 2 * MIB;
     while ((await datastore.store.status()).dbSize > enough) await new Promise(setImmediate);
     await datastore.stop(AbortSignal.timeout(5_000));
     assert.ok((await stat(file)).size <= enough);
     const again = await start(test, file);
-    assert.equal((await again.store.range({ key: Buffer.from("k"), rangeEnd: Buffer.from("l"), countOnly: true })).count, 100);
+    assert.equal(
+      (
+        await again.store.range({
+          key: Buffer.from("k"),
+          rangeEnd: Buffer.from("l"),
+          countOnly: true,
+        })
+      ).count,
+      100,
+    );
   });
 
   it("says so when it is used after its writer is gone", async (test) => {
@@ -140,17 +178,39 @@ describe("the SQLite log", () => {
     const log = createSqliteLog({ file });
     await log.load();
     await log.close();
-    await assert.rejects(log.append({ records: [], leases: [], revision: 2 }), (error) => error instanceof LogError && error.code === "broken");
+    await assert.rejects(
+      log.append({ records: [], leases: [], revision: 2 }),
+      (error) => error instanceof LogError && error.code === "broken",
+    );
   });
 });
 
 describe("a batch on its way to the writer", () => {
   it("arrives as it was sent", () => {
     const records: LogRecord[] = [
-      { revision: 2, deleted: false, key: "a\u00ff\0", createRevision: 2, version: 1, lease: 2n ** 63n - 1n, value: Buffer.from([0, 1, 255]) },
-      { revision: 2 ** 40, deleted: true, key: "b", createRevision: 0, version: 0, lease: 0n, value: Buffer.alloc(0) },
+      {
+        revision: 2,
+        deleted: false,
+        key: "a\u00ff\0",
+        createRevision: 2,
+        version: 1,
+        lease: 2n ** 63n - 1n,
+        value: Buffer.from([0, 1, 255]),
+      },
+      {
+        revision: 2 ** 40,
+        deleted: true,
+        key: "b",
+        createRevision: 0,
+        version: 0,
+        lease: 0n,
+        value: Buffer.alloc(0),
+      },
     ];
-    const arrived = [...unpackBatch(packBatch(records))].map((record) => ({ ...record, key: record.key.toString("latin1") }));
+    const arrived = [...unpackBatch(packBatch(records))].map((record) => ({
+      ...record,
+      key: record.key.toString("latin1"),
+    }));
     assert.deepEqual(arrived, records);
     assert.deepEqual([...unpackBatch(packBatch([]))], []);
   });

@@ -2,7 +2,15 @@ import { open } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { createDeferred, invariant, workerFile, type Deferred } from "@wherry/service-kit";
 import { packBatch } from "./batch-frame.ts";
-import { LogError, type KeptRecord, type Log, type LogBatch, type LogSize, type LogState, type StoredLease } from "./log.ts";
+import {
+  LogError,
+  type KeptRecord,
+  type Log,
+  type LogBatch,
+  type LogSize,
+  type LogState,
+  type StoredLease,
+} from "./log.ts";
 import { openError } from "./sqlite-error.ts";
 import { prepareSchema, type Database } from "./sqlite-schema.ts";
 import type { WriterConfig, WriterReply, WriterRequest } from "./sqlite-writer.ts";
@@ -43,7 +51,12 @@ export function createSqliteLog(config: SqliteLogConfig): Log {
       try {
         const db = new Sqlite(file);
         prepareSchema(db, file);
-        opened = { db, lock, worker: await startWriter(), read: db.prepare("SELECT value FROM log WHERE position = ?").pluck() };
+        opened = {
+          db,
+          lock,
+          worker: await startWriter(),
+          read: db.prepare("SELECT value FROM log WHERE position = ?").pluck(),
+        };
       } catch (error) {
         lock.close();
         throw error;
@@ -55,9 +68,17 @@ export function createSqliteLog(config: SqliteLogConfig): Log {
   }
 
   function readState(db: Database): LogState {
-    const meta = new Map(db.prepare("SELECT name, value FROM meta").raw().all() as [string, string][]);
-    const last = db.prepare("SELECT position, revision FROM log ORDER BY position DESC LIMIT 1").raw().get() as [number, number] | undefined;
-    const leases = db.prepare("SELECT id, ttl_seconds FROM lease").safeIntegers().raw().all() as [bigint, bigint][];
+    const meta = new Map(
+      db.prepare("SELECT name, value FROM meta").raw().all() as [string, string][],
+    );
+    const last = db
+      .prepare("SELECT position, revision FROM log ORDER BY position DESC LIMIT 1")
+      .raw()
+      .get() as [number, number] | undefined;
+    const leases = db.prepare("SELECT id, ttl_seconds FROM lease").safeIntegers().raw().all() as [
+      bigint,
+      bigint,
+    ][];
     const compactRevision = Number(meta.get("compact_revision"));
     lastPosition = last?.[0] ?? 0;
     const pageSize = Number(db.pragma("page_size", { simple: true }));
@@ -74,12 +95,19 @@ export function createSqliteLog(config: SqliteLogConfig): Log {
 
   async function startWriter(): Promise<Worker> {
     const workerData: WriterConfig = { file, maxBytes: config.maxBytes };
-    const worker = new Worker(workerFile(import.meta.url, "sqlite-writer"), { workerData, name: "datastore-writer" });
+    const worker = new Worker(workerFile(import.meta.url, "sqlite-writer"), {
+      workerData,
+      name: "datastore-writer",
+    });
     const ready = createDeferred<LogSize>();
     waiting.set(UNASKED, ready);
     worker.on("message", onReply);
     worker.on("error", (error) => {
-      fail(new LogError("broken", `${file}: the writer ended: ${(error as Error).message}`, { cause: error }));
+      fail(
+        new LogError("broken", `${file}: the writer ended: ${(error as Error).message}`, {
+          cause: error,
+        }),
+      );
     });
     worker.on("exit", () => fail(new LogError("broken", `${file}: the log is closed`)));
     await ready.promise;
@@ -108,7 +136,10 @@ export function createSqliteLog(config: SqliteLogConfig): Log {
     waiting.clear();
   }
 
-  function request(message: Unnumbered<WriterRequest>, transfer: readonly ArrayBuffer[] = []): Promise<LogSize> {
+  function request(
+    message: Unnumbered<WriterRequest>,
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<LogSize> {
     invariant(opened !== undefined, "the log is loaded before it is used");
     if (failure !== undefined) return Promise.reject(failure);
     const id = nextId++;
@@ -124,7 +155,7 @@ export function createSqliteLog(config: SqliteLogConfig): Log {
     async *tail(position) {
       invariant(opened !== undefined, "the log is loaded before it is used");
       const select = opened.db.prepare(TAIL).raw();
-      for (let after = position; ; ) {
+      for (let after = position; ;) {
         const rows = select.all(after, LOAD_CHUNK) as TailRow[];
         if (rows.length === 0) return;
         yield rows.map(recordOf);
@@ -145,7 +176,8 @@ export function createSqliteLog(config: SqliteLogConfig): Log {
       const { read } = opened;
       return positions.map((position) => {
         const value = read.get(position) as Buffer | undefined;
-        if (value === undefined) throw new LogError("broken", `${file}: position ${position} is missing`);
+        if (value === undefined)
+          throw new LogError("broken", `${file}: position ${position} is missing`);
         return value;
       });
     },
@@ -185,7 +217,16 @@ const TAIL = `
   SELECT position, revision, deleted, key, create_revision, version, CAST(lease AS TEXT), length(value)
   FROM log WHERE position > ? ORDER BY position LIMIT ?`;
 
-function recordOf([position, revision, deleted, key, createRevision, version, lease, valueLength]: TailRow): KeptRecord {
+function recordOf([
+  position,
+  revision,
+  deleted,
+  key,
+  createRevision,
+  version,
+  lease,
+  valueLength,
+]: TailRow): KeptRecord {
   return {
     position,
     revision,

@@ -41,10 +41,16 @@ export function applyWriterPragmas(db: Database): void {
 
 /** Makes the tables of a new database; refuses one that is not ours. */
 export function prepareSchema(db: Database, file: string): void {
-  const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all() as string[];
+  const tables = db
+    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    .pluck()
+    .all() as string[];
   const applicationId = db.pragma("application_id", { simple: true });
   if (tables.length > 0 && applicationId !== APPLICATION_ID) {
-    throw new LogError("unusable", `${file}: the database holds something else (tables ${tables.slice(0, 5).join(", ")}); name another file`);
+    throw new LogError(
+      "unusable",
+      `${file}: the database holds something else (tables ${tables.slice(0, 5).join(", ")}); name another file`,
+    );
   }
   if (tables.length === 0) {
     db.pragma("auto_vacuum = INCREMENTAL");
@@ -54,7 +60,10 @@ export function prepareSchema(db: Database, file: string): void {
   }
   const version = db.pragma("user_version", { simple: true });
   if (version !== SCHEMA_VERSION) {
-    throw new LogError("unusable", `${file}: the database has format ${version}, this program knows ${SCHEMA_VERSION}; use the program that wrote it`);
+    throw new LogError(
+      "unusable",
+      `${file}: the database has format ${version}, this program knows ${SCHEMA_VERSION}; use the program that wrote it`,
+    );
   }
   applyWriterPragmas(db);
 }

@@ -1,6 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
 import Sqlite from "better-sqlite3";
-import { invariant } from "@wherry/service-kit";
 import { unpackBatch } from "./batch-frame.ts";
 import type { LeaseChange, LogErrorCode, LogSize } from "./log.ts";
 import { sqliteCode, writeErrorCode } from "./sqlite-error.ts";
@@ -31,7 +30,12 @@ export type WriterRequest =
 
 export type WriterReply =
   | { readonly id: number; readonly ok: true; readonly size: LogSize }
-  | { readonly id: number; readonly ok: false; readonly code: LogErrorCode; readonly message: string };
+  | {
+      readonly id: number;
+      readonly ok: false;
+      readonly code: LogErrorCode;
+      readonly message: string;
+    };
 
 /** The id of replies that answer no request: the first says that the writer has opened the database, later ones tell its size. */
 const UNASKED = 0;
@@ -45,12 +49,13 @@ const FREE_PAGES_KEPT = 256;
 const FREE_SHARE_KEPT = 1 / 8;
 
 const port = parentPort;
-invariant(port !== null, "the writer runs as a worker thread");
+if (port === null) throw new Error("the writer runs as a worker thread");
 const { file, maxBytes } = workerData as WriterConfig;
 const db = new Sqlite(file);
 applyWriterPragmas(db);
 const pageSize = Number(db.pragma("page_size", { simple: true }));
-if (maxBytes !== undefined) db.pragma(`max_page_count = ${Math.max(Math.ceil(maxBytes / pageSize), 16)}`);
+if (maxBytes !== undefined)
+  db.pragma(`max_page_count = ${Math.max(Math.ceil(maxBytes / pageSize), 16)}`);
 
 const insert = db.prepare(
   "INSERT INTO log (position, revision, deleted, key, create_revision, version, lease, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -96,7 +101,16 @@ function append(request: Extract<WriterRequest, { kind: "append" }>): void {
   let position = request.firstPosition;
   for (const record of unpackBatch(request.frame)) {
     const lease = record.lease === 0n ? null : record.lease;
-    insert.run(position, record.revision, record.deleted ? 1 : 0, record.key, record.createRevision, record.version, lease, record.value);
+    insert.run(
+      position,
+      record.revision,
+      record.deleted ? 1 : 0,
+      record.key,
+      record.createRevision,
+      record.version,
+      lease,
+      record.value,
+    );
     position += 1;
   }
   for (const change of request.leases) {

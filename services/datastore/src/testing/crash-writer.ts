@@ -20,7 +20,10 @@ await Promise.all(
   Array.from({ length: WRITERS }, async (_, writer) => {
     for (let number = 0; ; number += 1) {
       const key = `writer-${writer}`;
-      const { header } = await datastore.store.put({ key: Buffer.from(key), value: Buffer.from(String(number)) });
+      const { header } = await datastore.store.put({
+        key: Buffer.from(key),
+        value: Buffer.from(String(number)),
+      });
       process.stdout.write(`${header.revision} ${key} ${number}\n`);
     }
   }),

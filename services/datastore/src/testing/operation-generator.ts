@@ -1,4 +1,13 @@
-import type { Compare, CompareResult, DeleteRangeRequest, EtcdStore, PutRequest, RangeRequest, RequestOp, TxnRequest } from "@wherry/etcd-api";
+import type {
+  Compare,
+  CompareResult,
+  DeleteRangeRequest,
+  EtcdStore,
+  PutRequest,
+  RangeRequest,
+  RequestOp,
+  TxnRequest,
+} from "@wherry/etcd-api";
 
 /** One random request, as a value that can be sent to several stores. */
 export type Operation =
@@ -36,7 +45,8 @@ export function randomOperation(random: Random, revision: number): Operation {
   if (dice < 0.55) return { kind: "put", request: randomPut(random, true) };
   if (dice < 0.65) return { kind: "deleteRange", request: randomDelete(random) };
   if (dice < 0.92) return { kind: "txn", request: randomTxn(random, revision, 2) };
-  if (dice < 0.93) return { kind: "compact", revision: Math.max(revision - pick(random, [0, 5, 20, -3]), 1) };
+  if (dice < 0.93)
+    return { kind: "compact", revision: Math.max(revision - pick(random, [0, 5, 20, -3]), 1) };
   const id = pick(random, leaseIds);
   return { kind: pick(random, ["grant", "grant", "revoke", "timeToLive"] as const), id };
 }
@@ -75,7 +85,11 @@ function send(store: EtcdStore, operation: Operation): Promise<unknown> {
 /** The keys come in no order, and the remaining time depends on the moment. */
 async function timeToLive(store: EtcdStore, id: bigint): Promise<unknown> {
   const answer = await store.leaseTimeToLive(id, true);
-  return { ...answer, ttl: answer.ttl > 0, keys: answer.keys.map((key) => key.toString("latin1")).sort() };
+  return {
+    ...answer,
+    ttl: answer.ttl > 0,
+    keys: answer.keys.map((key) => key.toString("latin1")).sort(),
+  };
 }
 
 /** Headers are reduced to their revision, buffers to text, so that differences can be read. */
@@ -89,15 +103,24 @@ export function normalise(value: unknown): unknown {
 }
 
 function randomRange(random: Random, revision: number): RangeRequest {
-  const request: { -readonly [Field in keyof RangeRequest]: RangeRequest[Field] } = { key: randomKey(random), ...randomEnd(random) };
+  const request: { -readonly [Field in keyof RangeRequest]: RangeRequest[Field] } = {
+    key: randomKey(random),
+    ...randomEnd(random),
+  };
   if (chance(random, 0.3)) request.limit = Math.floor(random() * 4);
   if (chance(random, 0.3)) request.revision = Math.max(revision - Math.floor(random() * 25) + 1, 0);
   if (chance(random, 0.3)) request.sortOrder = pick(random, ["none", "ascend", "descend"]);
-  if (chance(random, 0.3)) request.sortTarget = pick(random, ["key", "version", "create", "mod", "value"]);
+  if (chance(random, 0.3))
+    request.sortTarget = pick(random, ["key", "version", "create", "mod", "value"]);
   if (chance(random, 0.15)) request.keysOnly = true;
   if (chance(random, 0.15)) request.countOnly = true;
   if (chance(random, 0.1)) request.serializable = true;
-  for (const field of ["minModRevision", "maxModRevision", "minCreateRevision", "maxCreateRevision"] as const) {
+  for (const field of [
+    "minModRevision",
+    "maxModRevision",
+    "minCreateRevision",
+    "maxCreateRevision",
+  ] as const) {
     if (chance(random, 0.07)) request[field] = Math.max(revision - Math.floor(random() * 20), 0);
   }
   return request;
@@ -120,7 +143,8 @@ function randomDelete(random: Random): DeleteRangeRequest {
 }
 
 function randomTxn(random: Random, revision: number, depth: number): TxnRequest {
-  const list = <T>(max: number, make: () => T): T[] => Array.from({ length: Math.floor(random() * (max + 1)) }, make);
+  const list = <T>(max: number, make: () => T): T[] =>
+    Array.from({ length: Math.floor(random() * (max + 1)) }, make);
   return {
     compare: list(2, () => randomCompare(random, revision)),
     success: list(3, () => randomOp(random, revision, depth)),
@@ -148,7 +172,11 @@ function randomCompare(random: Random, revision: number): Compare {
       return { ...base, target, operand: Math.floor(random() * 4) };
     case "create":
     case "mod":
-      return { ...base, target, operand: chance(random, 0.3) ? 0 : Math.max(revision - Math.floor(random() * 10), 0) };
+      return {
+        ...base,
+        target,
+        operand: chance(random, 0.3) ? 0 : Math.max(revision - Math.floor(random() * 10), 0),
+      };
     case "value":
       return { ...base, target, operand: Buffer.from(pick(random, values)) };
     case "lease":

@@ -56,9 +56,12 @@ for (const { name, skip, start } of RUNTIMES) {
         await node.runPod("web", "sleep infinity");
       });
       after(async () => {
-        await node?.stop();
-        await backend?.stop();
-        await rm(home, { recursive: true, force: true });
+        try {
+          await node?.stop();
+        } finally {
+          await backend?.stop();
+          await rm(home, { recursive: true, force: true });
+        }
       });
 
       const kubectl = (

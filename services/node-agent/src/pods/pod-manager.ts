@@ -148,7 +148,9 @@ export function createPodManager(
         for await (const event of runtime.events(stopping.signal)) {
           if (event.kind === "started") continue; // Whoever started it looks anyway.
           const uid = ids.get(event.containerId);
-          if (uid !== undefined) workers.get(uid)?.wake();
+          if (uid === undefined) continue;
+          if (event.kind === "stopped") workers.get(uid)?.ended(event.containerId);
+          else workers.get(uid)?.wake();
         }
       } catch (error) {
         if (!stopping.signal.aborted)

@@ -40,6 +40,8 @@ export interface PodWorker {
   readonly released: boolean;
   update(pod: Pod): void;
   wake(): void;
+  /** The runtime told that a container or sandbox has ended. */
+  ended(runtimeId: string): void;
   /** Something the pod refers to changed: contents are refreshed and held-up starts tried again. */
   referencesChanged(): void;
   /** Ends the pod with a verdict (refused admission, eviction). */
@@ -62,6 +64,9 @@ const stepsMax = 100;
 const volumeRetryMinMs = 500;
 const volumeRetryMaxMs = 122_000;
 const crashBackoffInitialMs = 10_000;
+/** 20 ms, doubling: about 5 s in all. Later the relist finds it. */
+const endedRetryMs = 20;
+const endedTriesMax = 8;
 const deadlineMessage = "Pod was active on the node longer than the specified deadline";
 
 export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks): PodWorker {
@@ -74,6 +79,7 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
   const starts = createPodStarts(deps);
   const ending = new AbortController();
   const givenResources = new Map<string, string>();
+  const endedIds = new Map<string, number>();
   const startedAtMs = clock.now();
 
   let pod = first;
@@ -101,6 +107,21 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
     if (isTerminalPhase(publish().phase)) beginEnding();
     if (mode === "terminate") await terminate();
     else await run();
+    checkEnded();
+  };
+
+  /** The runtime's event of an end may come before the end shows in what it lists; then it is looked at again soon. */
+  const checkEnded = (): void => {
+    for (const [id, tries] of endedIds) {
+      const runs =
+        observed.containers.some((one) => one.id === id && one.state === "RUNNING") ||
+        observed.sandboxes.some((one) => one.id === id && one.ready);
+      if (!runs || tries >= endedTriesMax) endedIds.delete(id);
+      else {
+        endedIds.set(id, tries + 1);
+        loop.wakeBy(clock.now() + endedRetryMs * 2 ** tries);
+      }
+    }
   };
 
   const loop = createRoundLoop(round, { clock, log });
@@ -406,6 +427,10 @@ export function createPodWorker(first: Pod, deps: PodDeps, hooks: PodWorkerHooks
       wake();
     },
     wake,
+    ended(runtimeId) {
+      endedIds.set(runtimeId, 0);
+      wake();
+    },
     referencesChanged() {
       refreshDue = true;
       // What a start waits for may be there now.

@@ -1,10 +1,11 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { once } from "node:events";
 import { createLineReader, FEED_PROTOCOL, type DnsListen, type FeedMessage, type FeedReply } from "./feed.ts";
 import { createForwarder } from "./forwarder.ts";
 import { openDnsServer, type DnsServer } from "./dns-server.ts";
+import { readStartTime } from "./process-identity.ts";
 import { createResponder } from "./responder.ts";
 import { createSourceFilter } from "./source-filter.ts";
 import { createZone, type Zone } from "./zone.ts";
@@ -79,8 +80,8 @@ export async function startDnsProgram(options: DnsProgramOptions): Promise<DnsPr
           break;
       }
     };
-    const read = createLineReader<FeedMessage>((message) => {
-      order = order.then(() => handle(message));
+    const read = createLineReader((message) => {
+      order = order.then(() => handle(message as FeedMessage));
       order.catch(() => socket.destroy());
     });
     socket.on("error", () => {});
@@ -113,18 +114,6 @@ export async function startDnsProgram(options: DnsProgramOptions): Promise<DnsPr
       await rm(options.stateFile, { force: true });
     },
   };
-}
-
-/** Clock ticks after boot at which a process began (field 22 of /proc/PID/stat): with the id it names one process for good. */
-export async function readStartTime(pid: number): Promise<string | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The second field is a name in brackets that may hold anything.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  } catch {
-    // No such process.
-    return undefined;
-  }
 }
 
 const emptyZone: Zone = createZone({ domain: "cluster.local", address: "10.43.0.10", clusterCidrs: [] });

@@ -44,7 +44,7 @@ export type FeedReply =
   | { readonly type: "failed"; readonly message: string };
 
 /** Cuts a stream into lines and parses them. Throws on a line that is too long or no JSON. */
-export function createLineReader<T>(onMessage: (message: T) => void): (chunk: Buffer) => void {
+export function createLineReader(onMessage: (message: unknown) => void): (chunk: Buffer) => void {
   let parts: Buffer[] = [];
   let length = 0;
   return (chunk) => {
@@ -55,7 +55,7 @@ export function createLineReader<T>(onMessage: (message: T) => void): (chunk: Bu
       parts = [];
       length = 0;
       start = end + 1;
-      onMessage(JSON.parse((line ?? Buffer.alloc(0)).toString()) as T);
+      onMessage(JSON.parse((line ?? Buffer.alloc(0)).toString()));
     }
     if (start < chunk.length) {
       parts.push(chunk.subarray(start));
