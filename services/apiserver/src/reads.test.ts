@@ -227,7 +227,7 @@ describe("reads", () => {
       (await later(get(`${maps}?watch=1&resourceVersion=1&timeoutSeconds=9`))).text,
     );
     equal(events[0]?.type, "ERROR");
-    equal((events[0]!.object as { code?: number }).code, 410);
+    equal((events[0].object as { code?: number }).code, 410);
   });
 
   it("shows tables to watchers, with columns in the first event only", async () => {

@@ -18,6 +18,7 @@ import { headerText } from "./request-body.ts";
 import { parseRequestInfo } from "./request-info.ts";
 import { metricVerb, type RequestMetrics } from "./request-metrics.ts";
 import type { RestApi } from "./rest-api.ts";
+import { apiErrorOfStore } from "./store-error.ts";
 
 export interface RequestChainDeps {
   readonly authenticate: (request: HttpRequest) => Promise<UserInfo>;
@@ -74,11 +75,17 @@ export function createRequestChain(deps: RequestChainDeps): RequestChain {
       const handler = deps.route(info.path);
       if (handler === undefined) return sendNotFoundText(exchange);
       return await handler({ exchange, info, user });
-    } catch (error) {
+    } catch (thrown) {
       if (received.signal.aborted) return;
+      const error = apiErrorOfStore(
+        thrown,
+        { group: info.apiGroup, resource: info.resource },
+        info.verb,
+      );
       // An ApiError is an answer; anything else that ends in a 500 is a failure of ours.
-      if (!(error instanceof ApiError) && (statusOf(error).code ?? 500) >= 500)
+      if (!(error instanceof ApiError) && (statusOf(error).code ?? 500) >= 500) {
         log.error({ err: error, path: info.path, verb: info.verb }, "a request failed");
+      }
       if (!exchange.answered) sendError(exchange, error, warnings.texts);
     } finally {
       leave?.();

@@ -23,7 +23,14 @@ import {
   type ResourceRegistry,
 } from "@wherry/schema";
 import type { Clock, Counter, Gauge } from "@wherry/service-kit";
-import { isStatus, sendNotFoundText, sendPieces, sendValue, type Warnings } from "./answer.ts";
+import {
+  isStatus,
+  sendNotFoundText,
+  sendPieces,
+  sendValue,
+  warningHeader,
+  type Warnings,
+} from "./answer.ts";
 import type { BookmarkClock } from "./bookmark-clock.ts";
 import { CacheEntry } from "./cache-entry.ts";
 import type { AdmissionPlugin, AdmissionRequest, RequestInfo } from "./chain.ts";
@@ -307,9 +314,7 @@ export function createRestApi(deps: RestDeps): RestApi {
     const stream = exchange.startStream(200, {
       "content-type": "application/json",
       "cache-control": "no-cache, private",
-      ...(warnings.texts.length === 0
-        ? {}
-        : { warning: warnings.texts.map((text) => `299 - ${JSON.stringify(text)}`) }),
+      ...warningHeader(warnings.texts),
     });
     const running = {
       verb: "WATCH",

@@ -1,6 +1,6 @@
 import type { FlagDefinition, ParsedFlags, ProcessContext } from "@wherry/service-kit";
 
-/** One subcommand of `wherry`. What it runs is loaded when it is called, so that `--help` costs nothing. */
+/** One subcommand of `wherry`. */
 export interface Command {
   readonly name: string;
   readonly summary: string;
@@ -12,4 +12,11 @@ export interface Command {
   /** True if it takes words behind its flags, or everything as it stands (kubectl). */
   readonly takes?: "words" | "everything";
   run(context: ProcessContext, flags: ParsedFlags): Promise<number | void>;
+}
+
+/** A subcommand before it is called: only the one that runs is loaded, so that an agent never carries an API server in memory. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  load(): Promise<Command>;
 }

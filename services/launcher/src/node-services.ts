@@ -29,8 +29,6 @@ export interface NodeServicesOptions {
   /** The node's own address, settled. */
   readonly nodeIp: string;
   readonly cluster: Omit<ClusterSettings, "flannelBackend"> & { readonly flannelBackend: string };
-  /** True on a server: the node carries the control-plane labels. */
-  readonly isServer: boolean;
   /** What starts Node without the script: for the DNS process. */
   readonly nodeCommand: readonly string[];
   readonly api: ApiClient;
@@ -105,6 +103,7 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
       kubeletRoot: node.kubeletRoot,
       cgroupRoot: node.cgroupRoot,
       podsMax: node.podsMax,
+      importPauseImage: node.runtimeEndpoint === undefined,
       imagesDir: join(node.dataDir, "agent/images"),
       clusterDns: [cluster.clusterDns],
       clusterDomain: cluster.clusterDomain,

@@ -2,6 +2,7 @@
 export const componentRolesTable = `
 ClusterRole system:wherry:supervisor
  read - nodes,endpoints
+ patch - nodes
  read discovery.k8s.io endpointslices
  all - secrets,configmaps
  record -,events.k8s.io events

@@ -13,7 +13,7 @@ import {
   startFixture,
   type Answer,
   type Fixture,
-} from "../apiserver-fixture.ts";
+} from "../testing/apiserver-fixture.ts";
 
 const kubelet = createServer((request, response) => response.end(`log of ${request.url}\n`));
 kubelet.on("upgrade", (_request, socket) => {

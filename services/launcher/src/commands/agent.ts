@@ -59,13 +59,13 @@ async function runAgent(context: ProcessContext, { values }: ParsedFlags): Promi
     ca: { file: join(agentDir, "server-ca.crt") },
     cert: { file: join(agentDir, "client-kubelet.crt") },
     key: { file: join(agentDir, "client-kubelet.key") },
+    connectionsMax: 300,
   });
   const services = createNodeServices({
     ...common,
     node,
     nodeIp,
     cluster: joined.settings,
-    isServer: false,
     nodeCommand: context.selfCommand.slice(0, -1),
     api: createApiClient(transport),
     onNodeReady: () => log.info(`Node ${node.nodeName} is Ready, ${(context.uptimeMs() / 1000).toFixed(2)} s after the start`),

@@ -14,6 +14,7 @@ import { createNodeServices } from "../node-services.ts";
 import { nodeSettingsOf, type NodeSettings } from "../node-settings.ts";
 import { readRunningRecord, removeRunningRecord, writeRunningRecord } from "../running-record.ts";
 import { serverFlags } from "../server-flags.ts";
+import { createServerNodeLabels } from "../server-node-labels.ts";
 import { VERSION } from "../version.ts";
 
 const STOP_TIMEOUT_MS = 20_000;
@@ -76,12 +77,12 @@ async function runServer(context: ProcessContext, { values }: ParsedFlags): Prom
       node,
       nodeIp,
       cluster,
-      isServer: true,
       nodeCommand: context.selfCommand.slice(0, -1),
       api: plane.client(identities.node(node.nodeName)),
       onNodeReady: () => log.info(`Node ${node.nodeName} is Ready, ${seconds(context)} s after the start`),
     });
     plane.tunnelProxy.addLocalNode(node.nodeName, (stream) => services.agent.accept(stream));
+    nodes.push({ service: createServerNodeLabels({ nodeName: node.nodeName, api: plane.client(identities.supervisor), log }), after: [plane.apiserver] });
     nodes.push(...services.nodes.map((one) => ({ ...one, after: [...(one.after ?? []), plane.apiserver] })));
   }
   try {

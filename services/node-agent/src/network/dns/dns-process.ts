@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { access, mkdir, open, rm, stat } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { NetworkError, runChecked, type CommandRunner } from "@wherry/net";
+import { createCommandRunner, NetworkError, runChecked, type CommandRunner } from "@wherry/net";
 import type { Clock, Logger } from "@wherry/service-kit";
 import { createLineReader, FEED_PROTOCOL, type FeedMessage, type FeedReply } from "./feed.ts";
 import { readLiveProcess, readStartTime, type ProcessIdentity } from "./process-identity.ts";
@@ -51,7 +51,7 @@ export async function connectDnsProcess(options: DnsProcessOptions & { readonly 
     options.log.info({ pid: running.hello.pid }, "the DNS process is of another build and is replaced");
     running.connection.close();
   }
-  await terminateDns(options.run, options.runDir);
+  await terminateDns(options.runDir, options.run);
   await startProcess(options, program);
   const deadline = options.clock.monotonic() + START_MAX_MS;
   for (;;) {
@@ -63,7 +63,7 @@ export async function connectDnsProcess(options: DnsProcessOptions & { readonly 
 }
 
 /** Ends the DNS process of this run dir, if there is one, and removes its files. Resolves to how many processes were ended. */
-export async function terminateDns(run: CommandRunner, runDir: string): Promise<number> {
+export async function terminateDns(runDir: string, run: CommandRunner = createCommandRunner()): Promise<number> {
   const files = dnsProcessFiles(runDir);
   const live = await readLiveProcess(files.state);
   if (live !== undefined) {
