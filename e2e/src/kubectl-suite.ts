@@ -40,9 +40,9 @@ export function describeKubectl(title: string, current: () => Cluster): void {
       const seen = pages.trim().split("\n");
       assert.equal(seen.length, 60);
       for (const pod of await podNames("app=web")) assert.ok(seen.some((page) => page.endsWith(pod)), `${pod} was never reached`);
-      const lookup = await kubectl("exec", "client", "--", "sh", "-c", "timeout 3 wget -qO- http://web.default.svc.cluster.local && nslookup kubernetes.default");
+      const lookup = await kubectl("exec", "client", "--", "sh", "-c", "timeout 3 wget -qO- http://web.default.svc.cluster.local; ping -c 1 -W 1 kubernetes.default; true");
       assert.match(lookup, /busybox:1 on web-/);
-      assert.match(lookup, /10\.43\.0\.1/);
+      assert.match(lookup, /PING kubernetes\.default \(10\.43\.0\.1\)/);
       const nodePort = await kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}");
       const fetched = await current().server.exec([process.execPath, "-e", `fetch("http://${current().server.ip}:${nodePort}").then(r => r.text()).then(t => process.stdout.write(t))`]);
       assert.match(fetched.stdout, /busybox:1 on web-/);

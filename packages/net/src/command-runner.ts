@@ -1,5 +1,3 @@
-import { spawn } from "node:child_process";
-import { Readable } from "node:stream";
 import { NetworkError } from "./network-error.ts";
 
 export interface CommandOptions {
@@ -87,7 +85,9 @@ export function commandFailed(command: readonly string[], result: CommandResult)
   return new NetworkError("command-failed", `"${command.join(" ")}" ended with code ${result.exitCode}${said === "" ? "" : `: ${said}`}`);
 }
 
-function spawnCommand(command: readonly string[], options: CommandOptions): Promise<CommandResult> {
+async function spawnCommand(command: readonly string[], options: CommandOptions): Promise<CommandResult> {
+  // Loaded when first needed: who only wants the package's pure parts does not carry it.
+  const [{ spawn }, { Readable }] = await Promise.all([import("node:child_process"), import("node:stream")]);
   const [program = "", ...args] = command;
   const { promise, resolve, reject } = Promise.withResolvers<CommandResult>();
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;

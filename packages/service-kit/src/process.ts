@@ -23,6 +23,7 @@ export interface ProcessContext {
 
 /** A repeated signal within this time is the same request: npm forwards the terminal's SIGINT a second time. */
 const REPEAT_WINDOW_MS = 1_000;
+const KEEP_ALIVE_MS = 2 ** 30;
 
 /**
  * Runs a program: gives it its surroundings, turns signals into an abort and failures into one line and an exit code. A second signal
@@ -54,6 +55,8 @@ export function runMain(main: (context: ProcessContext) => Promise<number | void
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
   };
+  // The clock's timers keep no process alive; a program lives until its main function has ended.
+  setInterval(() => {}, KEEP_ALIVE_MS);
   main(context).then(
     (code) => finish(code ?? exitCode.ok),
     (error: unknown) => {
@@ -69,11 +72,12 @@ function finish(code: number): void {
   process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
 }
 
-/** One line for a person; the chain of causes follows where it says more. */
+/** One line for a person; the chain of causes follows where it says more. Wrong use is explained by its message alone. */
 function failureText(error: unknown): string {
   if (!(error instanceof Error)) return `error: ${String(error)}`;
   const lines = [`error: ${error.message}`];
   if (process.env["WHERRY_DEBUG"] !== undefined && error.stack !== undefined) lines.push(error.stack);
+  else if (error instanceof UsageError) return lines.join("\n");
   for (let cause = error.cause, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth += 1) {
     if (!lines.join("\n").includes(cause.message)) lines.push(`  caused by: ${cause.message}`);
   }

@@ -3,11 +3,12 @@ import { join, resolve } from "node:path";
 import { definitionTable } from "./schema-definitions.ts";
 import { columnTable, groupOrder, resourceTable } from "./schema-resources.ts";
 import { goldenRecords, openApiOperations } from "./schema-golden.ts";
+import { protobufTable } from "./schema-protobuf.ts";
 
 /**
  * Writes the compact tables of packages/schema from a folder of facts about Kubernetes.
  * Usage: node packages/testkit/tools/generate-schema.ts FACTS_FOLDER
- * FACTS_FOLDER holds schema-facts.json, field-tags.tsv, resources.tsv, columns.tsv, swagger.json, discovery/ and golden/. Nothing of their prose is copied.
+ * FACTS_FOLDER holds schema-facts.json, proto-facts.json, field-tags.tsv, resources.tsv, columns.tsv, swagger.json, discovery/ and golden/. Nothing of their prose is copied.
  */
 const [folder] = process.argv.slice(2);
 if (folder === undefined) {
@@ -37,6 +38,10 @@ writeTable(
 );
 writeTable("columns", columns);
 writeTable("groups", groups);
+writeTable(
+  "protobuf",
+  protobufTable(readJson("proto-facts.json"), read("field-tags.tsv"), resources),
+);
 
 for (const [name, lines] of goldenRecords(read("golden/open.jsonl"), resources)) {
   writeFileSync(join(schemaSource, "testdata", `${name}.jsonl`), `${lines.join("\n")}\n`);

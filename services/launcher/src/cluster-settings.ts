@@ -1,4 +1,4 @@
-import { cidrContains, formatAddress, nthAddress, parseAddress, parseCidr } from "@wherry/net";
+import { cidrContains, cidrsOverlap, formatAddress, nthAddress, parseCidr, tryParseAddress } from "@wherry/net";
 import { UsageError, type FlagValues } from "@wherry/service-kit";
 import type { ClusterSettings } from "@wherry/tunnel-proxy";
 import { isSet, listOf, oneOf, textOf } from "./flag-values.ts";
@@ -18,8 +18,11 @@ export function clusterSettingsOf(values: FlagValues): ServerClusterSettings {
   const clusterCidr = cidrOf(values, "cluster-cidr", "10.42.0.0/16");
   const serviceCidr = cidrOf(values, "service-cidr", "10.43.0.0/16");
   const services = parseCidr(serviceCidr);
+  if (cidrsOverlap(parseCidr(clusterCidr), services)) throw new UsageError(`--cluster-cidr ${clusterCidr} and --service-cidr ${serviceCidr} overlap; choose ranges that share no address`);
   const clusterDns = textOf(values, "cluster-dns") ?? formatAddress(nthAddress(services, DNS_INDEX));
-  if (!cidrContains(services, parseAddress(clusterDns))) throw new UsageError(`--cluster-dns ${clusterDns} does not lie in the service CIDR ${serviceCidr}`);
+  const dns = tryParseAddress(clusterDns);
+  if (dns === undefined) throw new UsageError(`--cluster-dns must be an IP address, not "${clusterDns}"`);
+  if (!cidrContains(services, dns)) throw new UsageError(`--cluster-dns ${clusterDns} does not lie in the service CIDR ${serviceCidr}`);
   const disabled = listOf(values, "disable");
   const unknown = disabled.find((name) => !PACKAGED.includes(name));
   if (unknown !== undefined) throw new UsageError(`--disable ${unknown}: there is no such packaged component; there are ${PACKAGED.join(", ")}`);

@@ -1,9 +1,13 @@
 import type { FlagDefinition, ParsedFlags, ProcessContext } from "@wherry/service-kit";
 
-/** One subcommand of `wherry`. */
-export interface Command {
+/** One subcommand of `wherry`: what help shows of it. Only the one that is called is loaded, so that an agent never carries an API server in memory. */
+export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
+  load(): Promise<Command>;
+}
+
+export interface Command {
   /** "wherry server [flags]" */
   readonly usage: string;
   readonly flags: readonly FlagDefinition[];
@@ -12,11 +16,4 @@ export interface Command {
   /** True if it takes words behind its flags, or everything as it stands (kubectl). */
   readonly takes?: "words" | "everything";
   run(context: ProcessContext, flags: ParsedFlags): Promise<number | void>;
-}
-
-/** A subcommand before it is called: only the one that runs is loaded, so that an agent never carries an API server in memory. */
-export interface CommandEntry {
-  readonly name: string;
-  readonly summary: string;
-  load(): Promise<Command>;
 }

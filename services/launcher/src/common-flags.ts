@@ -10,10 +10,14 @@ export function unsupported(explanation: string, kind: FlagDefinition["kind"], .
   return names.map((name) => ({ name, kind, help: "", unsupported: explanation }));
 }
 
-export const configFlags: readonly FlagDefinition[] = [
-  { name: "config", short: "c", kind: "string", group: "Configuration", env: variables("CONFIG_FILE"), defaultText: "/etc/wherry/config.yaml", help: "YAML file of flags." },
+export const logFlags: readonly FlagDefinition[] = [
   { name: "debug", kind: "boolean", group: "Configuration", env: variables("DEBUG"), help: "Log in detail." },
   { name: "log-format", kind: "string", group: "Configuration", env: ["WHERRY_LOG_FORMAT"], defaultText: "text", help: "text or json." },
+];
+
+export const configFlags: readonly FlagDefinition[] = [
+  { name: "config", short: "c", kind: "string", group: "Configuration", env: variables("CONFIG_FILE"), defaultText: "/etc/wherry/config.yaml", help: "YAML file of flags." },
+  ...logFlags,
 ];
 
 export const dataFlags: readonly FlagDefinition[] = [

@@ -1,10 +1,8 @@
 /** The control plane in one process: what stands behind each interface here is an object, and nothing is spoken over the network inside. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { createApiserver, apiserverConfig, type Apiserver } from "@wherry/apiserver";
 import { createApiClient, type ApiClient } from "@wherry/client";
 import { controllerManagerConfig, createControllerManager } from "@wherry/controller-manager";
-import { createDatastore, datastoreConfig } from "@wherry/datastore";
+import { createDatastore, type DatastoreConfig } from "@wherry/datastore";
 import type { UserInfo } from "@wherry/machinery";
 import { createScheduler, schedulerConfig } from "@wherry/scheduler";
 import { createDeferred, createService, parseConfig, type Clock, type Logger, type MetricsRegistry, type Service, type ServiceNode } from "@wherry/service-kit";
@@ -17,8 +15,7 @@ import { VERSION } from "./version.ts";
 export interface ControlPlaneOptions {
   readonly files: ClusterFiles;
   readonly settings: ServerClusterSettings;
-  readonly dataDir: string;
-  readonly datastoreEndpoint: string | undefined;
+  readonly datastore: DatastoreConfig;
   readonly listen: { readonly host: string; readonly port: number };
   readonly advertise: { readonly address: string; readonly port: number };
   /** "" = no node in this process. */
@@ -43,10 +40,7 @@ export interface ControlPlane {
 export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
   const { files, settings, clock, log, metrics } = options;
   const common = { clock, log, metrics };
-  const datastore = createDatastore(
-    parseConfig(datastoreConfig, { endpoint: options.datastoreEndpoint ?? `sqlite://${join(options.dataDir, "server/db/state.db")}` }),
-    common,
-  );
+  const datastore = createDatastore(options.datastore, common);
   const apiserver = createApiserver(
     parseConfig(apiserverConfig, {
       clientCaPem: files.clientCa.certPem,
@@ -110,14 +104,4 @@ export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
   }
   if (options.withScheduler) add(createScheduler(parseConfig(schedulerConfig, {}), { ...common, api: client(identities.scheduler) }));
   return { nodes, apiserver, tunnelProxy, client, listening: listening.promise };
-}
-
-/** A token from a flag or from the file that a flag names. */
-export async function tokenOf(text: string | undefined, file: string | undefined, fileFlag: string): Promise<string | undefined> {
-  if (text !== undefined || file === undefined) return text;
-  try {
-    return (await readFile(file, "utf8")).trim();
-  } catch (error) {
-    throw new Error(`--${fileFlag} ${file} cannot be read (${(error as NodeJS.ErrnoException).code}); check the path and its permissions`, { cause: error });
-  }
 }

@@ -1,7 +1,6 @@
 /** A node: containerd, pod network, service routing, cluster DNS and the node agent, over one API client and one set of informers. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { createInformerFactory, resources, type ApiClient } from "@wherry/client";
+import { createInformerFactory, resources, type ApiClient, type InformerFactory } from "@wherry/client";
 import { createContainerdRuntime } from "@wherry/cri-api";
 import { findCondition, type Node } from "@wherry/machinery";
 import { createCommandRunner } from "@wherry/net";
@@ -19,8 +18,9 @@ import {
   serviceRouterConfig,
   type NodeAgent,
 } from "@wherry/node-agent";
-import { createService, parseConfig, type Clock, type Logger, type MetricsRegistry, type ServiceNode } from "@wherry/service-kit";
+import { createService, parseConfig, type Clock, type Logger, type MetricsRegistry, type Service, type ServiceNode } from "@wherry/service-kit";
 import type { ClusterSettings } from "@wherry/tunnel-proxy";
+import { findCniPlugins } from "./cni-plugins.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import { VERSION } from "./version.ts";
 
@@ -44,36 +44,19 @@ export interface NodeServices {
   readonly agent: NodeAgent;
 }
 
-const CNI_BIN_DIRS = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
-
 export function createNodeServices(options: NodeServicesOptions): NodeServices {
   const { node, cluster, api, clock, log, metrics } = options;
   const run = createCommandRunner();
   const paths = networkPaths(node.dataDir);
   const cniConfDir = paths.cniConfDir;
-  const cniBinDir = CNI_BIN_DIRS.find((folder) => existsSync(folder));
-  if (cniBinDir === undefined && cluster.flannelBackend !== "none") {
-    throw new Error("no CNI plugins were found; install them (Debian: apt-get install containernetworking-plugins)");
-  }
+  const cniBinDir = cluster.flannelBackend === "none" ? undefined : findCniPlugins(node.dataDir);
   const informers = createInformerFactory({ client: api, clock, log, metrics });
   const shared = { api, informers, run, clock, log };
-  const containerd = createContainerdService({ dataDir: node.dataDir, cniConfDir }, { log, clock });
+  const containerd = createContainerdService({ dataDir: node.dataDir, cniConfDir, ...(cniBinDir === undefined ? {} : { cniBinDirs: [cniBinDir] }) }, { log, clock });
   const socket = node.runtimeEndpoint ?? containerd.socket;
   const runtime = createContainerdRuntime({ socket, log });
 
-  const watcher = createService({
-    name: "informers",
-    async start() {
-      const stop = informers.informer<Node>(resources.nodes).subscribe({ onAdd: (one) => seen(one), onUpdate: (one) => seen(one) });
-      const seen = (one: Node): void => {
-        if (one.metadata.name !== node.nodeName || findCondition(one.status?.conditions, "Ready")?.status !== "True") return;
-        stop();
-        options.onNodeReady();
-      };
-      informers.start();
-    },
-    stop: () => informers.stop(),
-  });
+  const watcher = createService({ name: "informers", start: async () => informers.start(), stop: () => informers.stop() });
   const network = createPodNetwork(
     parseConfig(podNetworkConfig, {
       nodeName: node.nodeName,
@@ -114,6 +97,7 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
   const nodes: ServiceNode[] = [{ service: watcher }, { service: network, after: [watcher] }, { service: router, after: [watcher] }];
   if (node.runtimeEndpoint === undefined) nodes.push({ service: containerd });
   nodes.push({ service: agent, after: [watcher, ...(node.runtimeEndpoint === undefined ? [containerd] : [])] });
+  nodes.push({ service: createReadyNotice(options, informers), after: [agent, network] });
   if (!cluster.disableDns) {
     const dns = createClusterDns(
       parseConfig(clusterDnsConfig, {
@@ -130,4 +114,22 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
     nodes.push({ service: dns, after: [watcher] });
   }
   return { nodes, agent };
+}
+
+/** Reports once that this node is Ready, by its own agent's word: an object that still says so from before does not count. */
+function createReadyNotice(options: NodeServicesOptions, informers: InformerFactory): Service {
+  let stop: (() => void) | undefined;
+  return createService({
+    name: "node-ready-notice",
+    async start() {
+      let reported = false;
+      const seen = (node: Node): void => {
+        if (reported || node.metadata.name !== options.node.nodeName || findCondition(node.status?.conditions, "Ready")?.status !== "True") return;
+        reported = true;
+        options.onNodeReady();
+      };
+      stop = informers.informer<Node>(resources.nodes).subscribe({ onAdd: seen, onUpdate: seen });
+    },
+    stop: async () => stop?.(),
+  });
 }

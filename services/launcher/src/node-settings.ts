@@ -2,6 +2,7 @@ import { readFile, mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { randomBytes } from "node:crypto";
+import { tryParseAddress } from "@wherry/net";
 import { writeSecret } from "@wherry/pki";
 import { UsageError, type FlagValues, type ProcessContext } from "@wherry/service-kit";
 import { isSet, listOf, pairsOf, textOf } from "./flag-values.ts";
@@ -39,8 +40,8 @@ export async function nodeSettingsOf(values: FlagValues, context: ProcessContext
   return {
     dataDir: dataDirOf(values, context),
     nodeName: await nodeNameOf(values),
-    nodeIps: listOf(values, "node-ip"),
-    nodeExternalIps: listOf(values, "node-external-ip"),
+    nodeIps: addressesOf(values, "node-ip"),
+    nodeExternalIps: addressesOf(values, "node-external-ip"),
     nodeLabels: pairsOf(values, "node-label"),
     nodeTaints: listOf(values, "node-taint").map(parseTaint),
     resolvConf: textOf(values, "resolv-conf") ?? "/etc/resolv.conf",
@@ -50,6 +51,13 @@ export async function nodeSettingsOf(values: FlagValues, context: ProcessContext
     cgroupRoot: kubelet.get("cgroup-root") ?? "/",
     podsMax: Number(kubelet.get("max-pods") ?? 110),
   };
+}
+
+function addressesOf(values: FlagValues, name: string): readonly string[] {
+  const texts = listOf(values, name);
+  const wrong = texts.find((text) => tryParseAddress(text) === undefined);
+  if (wrong !== undefined) throw new UsageError(`--${name} must be an IP address, not "${wrong}"`);
+  return texts;
 }
 
 export function dataDirOf(values: FlagValues, context: ProcessContext): string {

@@ -9,9 +9,28 @@ export interface RunningRecord {
   readonly startTicks: string;
 }
 
+/** Gone after a reboot, as everything is that a node has running. */
+const NODE_DIR = "/run/wherry";
+
 const recordFile = (dataDir: string): string => join(dataDir, "running.json");
 
-export async function writeRunningRecord(dataDir: string, pid: number): Promise<void> {
+/**
+ * Keeps two from working on one data folder, and two nodes from one machine: containerd, DNS, links and rules lie under fixed names. Rejects when a living process
+ * holds one of them; gives what returns them.
+ */
+export async function claimMachine(claim: { readonly dataDir: string; readonly withNode: boolean; readonly pid: number }): Promise<() => Promise<void>> {
+  const holder = await readRunningRecord(claim.dataDir);
+  if (holder !== undefined) throw new Error(`another wherry (process ${holder.pid}) uses ${claim.dataDir}; stop it, or choose another --data-dir`);
+  const node = claim.withNode ? await readRunningRecord(NODE_DIR) : undefined;
+  if (node !== undefined) throw new Error(`another wherry (process ${node.pid}) runs the node of this machine, and there can be one; stop it, or run a server with --disable-agent`);
+  const folders = claim.withNode ? [claim.dataDir, NODE_DIR] : [claim.dataDir];
+  for (const folder of folders) await writeRunningRecord(folder, claim.pid);
+  return async () => {
+    for (const folder of folders) await removeRunningRecord(folder);
+  };
+}
+
+async function writeRunningRecord(dataDir: string, pid: number): Promise<void> {
   await writeSecret(recordFile(dataDir), JSON.stringify({ pid, startTicks: await startTicksOf(pid) }));
 }
 
@@ -19,7 +38,7 @@ export async function writeRunningRecord(dataDir: string, pid: number): Promise<
 export async function readRunningRecord(dataDir: string): Promise<RunningRecord | undefined> {
   try {
     const record = JSON.parse(await readFile(recordFile(dataDir), "utf8")) as RunningRecord;
-    return (await startTicksOf(record.pid)) === record.startTicks ? record : undefined;
+    return record.startTicks !== undefined && (await startTicksOf(record.pid)) === record.startTicks ? record : undefined;
   } catch {
     // No record, or one that was cut short by a crash.
     return undefined;
@@ -34,7 +53,9 @@ export async function startTicksOf(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
     // The command name may hold spaces and brackets; what follows the last one is regular.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // A zombie has ended; only its parent has not looked yet.
+    return fields[0] === "Z" ? undefined : fields[19];
   } catch {
     return undefined;
   }

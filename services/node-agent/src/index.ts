@@ -15,3 +15,17 @@ export { createKubeletApi } from "./kubelet-api/kubelet-api.ts";
 export type { KubeletApiDeps } from "./kubelet-api/kubelet-api.ts";
 export type { NodeUsage } from "./kubelet-api/node-usage.ts";
 export type { PodDirectory } from "./kubelet-api/pod-directory.ts";
+export { dnsProgramFile } from "./dns-program-file.ts";
+export {
+  clusterDnsConfig,
+  createClusterDns,
+  createPodNetwork,
+  createServiceRouter,
+  detectNodeIp,
+  networkPaths,
+  podNetworkConfig,
+  removePodNetwork,
+  serviceRouterConfig,
+  terminateDns,
+} from "./network/index.ts";
+export type { ClusterDnsConfig, PodNetworkConfig, RemovalCounts, ServiceRouterConfig } from "./network/index.ts";

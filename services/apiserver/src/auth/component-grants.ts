@@ -10,6 +10,7 @@ const group = (name: string) => ({ kind: "Group", name }) as const;
 export const componentGrants: readonly BuiltInGrant[] = [
   { subject: user("system:kube-controller-manager"), clusterRole: "system:controller:*" },
   { subject: group("system:nodes"), clusterRole: "system:node-proxier" },
+  { subject: group("system:nodes"), clusterRole: "system:wherry:node-network" },
   { subject: user("system:k3s-controller"), clusterRole: "system:wherry:network-policy" },
   { subject: user("system:k3s-supervisor"), clusterRole: "system:wherry:supervisor" },
 ];

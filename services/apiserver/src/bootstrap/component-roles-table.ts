@@ -11,4 +11,6 @@ ClusterRole system:wherry:network-policy
  read discovery.k8s.io endpointslices
  read networking.k8s.io networkpolicies
  record -,events.k8s.io events
+ClusterRole system:wherry:node-network
+ read - namespaces
 `;

@@ -4,14 +4,14 @@ import { createApiClient, createHttpTransport } from "@wherry/client";
 import { cidrContains, createCommandRunner, parseCidr, tryParseAddress } from "@wherry/net";
 import { detectNodeIp } from "@wherry/node-agent";
 import { readPair } from "@wherry/pki";
-import { createLogger, createMetrics, runServices, systemClock, UsageError, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
+import { createLogger, createMetrics, runServices, systemClock, UsageError, type Logger, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
 import { createKubeletGate, createTunnelClient, joinCluster } from "@wherry/tunnel-proxy";
 import type { Command } from "../command.ts";
-import { tokenOf } from "../control-plane.ts";
 import { isSet, oneOf, textOf } from "../flag-values.ts";
+import { tokenOf } from "../join-tokens.ts";
 import { createNodeServices } from "../node-services.ts";
-import { nodeSettingsOf } from "../node-settings.ts";
-import { readRunningRecord, removeRunningRecord, writeRunningRecord } from "../running-record.ts";
+import { nodeSettingsOf, type NodeSettings } from "../node-settings.ts";
+import { claimMachine } from "../running-record.ts";
 import { agentFlags } from "../server-flags.ts";
 import { VERSION } from "../version.ts";
 
@@ -19,8 +19,6 @@ const STOP_TIMEOUT_MS = 20_000;
 const PASSWORD_FILE = "/etc/wherry/node/password";
 
 export const agentCommand: Command = {
-  name: "agent",
-  summary: "Join a cluster as a node",
   usage: "wherry agent --server https://HOST:6443 --token TOKEN [flags]",
   flags: agentFlags,
   readsConfigFile: true,
@@ -31,17 +29,32 @@ async function runAgent(context: ProcessContext, { values }: ParsedFlags): Promi
   const log = await createLogger({ level: isSet(values, "debug") ? "debug" : "info", format: oneOf(values, "log-format", ["text", "json"], "text") });
   const serverUrl = textOf(values, "server");
   if (serverUrl === undefined) throw new UsageError("--server is required: https://HOST:6443 of the cluster to join");
-  if (!context.isRoot) throw new Error("running containers needs root: start wherry agent as root");
   const node = await nodeSettingsOf(values, context);
-  const already = await readRunningRecord(node.dataDir);
-  if (already !== undefined) throw new Error(`another wherry (process ${already.pid}) uses ${node.dataDir}; stop it, or choose another --data-dir`);
+  const token = await tokenOf(values, "token");
+  if (!context.isRoot) throw new Error("running containers needs root: start wherry agent as root");
+  const release = await claimMachine({ dataDir: node.dataDir, withNode: true, pid: context.pid });
+  try {
+    await joinAndRun(context, { log, serverUrl, token, node });
+  } finally {
+    await release();
+  }
+}
+
+interface AgentRun {
+  readonly log: Logger;
+  readonly serverUrl: string;
+  readonly token: string | undefined;
+  readonly node: NodeSettings;
+}
+
+async function joinAndRun(context: ProcessContext, { log, serverUrl, token, node }: AgentRun): Promise<void> {
   log.info(`Starting wherry agent ${VERSION}`);
 
   const nodeIp = node.nodeIps[0] ?? (await detectNodeIp(createCommandRunner())).address;
   const agentDir = join(node.dataDir, "agent");
   const joined = await joinCluster({
     serverUrl,
-    token: await tokenOf(textOf(values, "token"), textOf(values, "token-file"), "token-file"),
+    token,
     nodeName: node.nodeName,
     nodeIps: [nodeIp],
     agentDir,
@@ -50,7 +63,6 @@ async function runAgent(context: ProcessContext, { values }: ParsedFlags): Promi
     log,
     signal: context.signal,
   });
-  await writeRunningRecord(node.dataDir, context.pid);
   const metrics = await createMetrics();
   const common = { clock: systemClock, log, metrics };
   const transport = createHttpTransport({
@@ -97,6 +109,5 @@ async function runAgent(context: ProcessContext, { values }: ParsedFlags): Promi
     });
   } finally {
     transport.close();
-    await removeRunningRecord(node.dataDir);
   }
 }

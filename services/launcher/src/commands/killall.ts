@@ -21,8 +21,6 @@ const CHECK_MS = 50;
 const UNMOUNT_ROUNDS_MAX = 5;
 
 export const killallCommand: Command = {
-  name: "killall",
-  summary: "Stop wherry and remove its pods, mounts, links and rules",
   usage: "wherry killall [flags]",
   flags: [...dataFlags, ...nodeFlags.filter((flag) => flag.name === "kubelet-arg"), { name: "cluster-dns", kind: "string", defaultText: "10.43.0.10", help: "Address of the cluster's DNS." }],
   run: runKillall,

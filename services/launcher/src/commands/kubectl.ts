@@ -8,8 +8,6 @@ const DEFAULT_KUBECONFIG = "/etc/wherry/wherry.yaml";
 
 /** Runs the tool that lies in `<data-dir>/bin` or in PATH, with the cluster's configuration unless another one is named. */
 export const kubectlCommand: Command = {
-  name: "kubectl",
-  summary: "kubectl, with this cluster's kubeconfig",
   usage: "wherry kubectl …",
   flags: [],
   takes: "everything",

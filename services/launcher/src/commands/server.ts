@@ -1,18 +1,21 @@
 import { chmod } from "node:fs/promises";
 import { join } from "node:path";
+import { datastoreConfig, type DatastoreConfig } from "@wherry/datastore";
 import { createCommandRunner } from "@wherry/net";
 import { detectNodeIp } from "@wherry/node-agent";
 import { buildKubeconfig, writeFileAtomic } from "@wherry/pki";
-import { createLogger, createMetrics, runServices, systemClock, UsageError, type Logger, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
-import { ensureClusterFiles } from "../cluster-files.ts";
-import { clusterSettingsOf } from "../cluster-settings.ts";
+import { createLogger, createMetrics, parseConfig, runServices, systemClock, UsageError, type Logger, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
+import { ensureClusterFiles, type ClusterFiles } from "../cluster-files.ts";
+import { clusterSettingsOf, type ServerClusterSettings } from "../cluster-settings.ts";
 import type { Command } from "../command.ts";
-import { createControlPlane, tokenOf, type ControlPlane } from "../control-plane.ts";
-import { integerOf, isSet, listOf, oneOf, textOf } from "../flag-values.ts";
+import { createControlPlane, type ControlPlane } from "../control-plane.ts";
+import { isSet, listOf, oneOf, textOf } from "../flag-values.ts";
 import { identities } from "../identities.ts";
+import { tokenOf } from "../join-tokens.ts";
+import { addressOf, assertPortFree, listenAddressOf, portOf, type ListenAddress } from "../listen-address.ts";
 import { createNodeServices } from "../node-services.ts";
 import { nodeSettingsOf, type NodeSettings } from "../node-settings.ts";
-import { readRunningRecord, removeRunningRecord, writeRunningRecord } from "../running-record.ts";
+import { claimMachine } from "../running-record.ts";
 import { serverFlags } from "../server-flags.ts";
 import { createServerNodeLabels } from "../server-node-labels.ts";
 import { VERSION } from "../version.ts";
@@ -20,8 +23,6 @@ import { VERSION } from "../version.ts";
 const STOP_TIMEOUT_MS = 20_000;
 
 export const serverCommand: Command = {
-  name: "server",
-  summary: "Run the control plane and a node in one process",
   usage: "wherry server [flags]",
   flags: serverFlags,
   readsConfigFile: true,
@@ -33,42 +34,67 @@ async function runServer(context: ProcessContext, { values }: ParsedFlags): Prom
   const cluster = clusterSettingsOf(values);
   const node = await nodeSettingsOf(values, context);
   const withNode = !isSet(values, "disable-agent");
+  const listen = listenAddressOf(values);
+  const datastore = datastoreOf(values, node.dataDir);
+  const kubeconfig = kubeconfigTarget(values, context, node.dataDir);
+  const [token, agentToken] = [await tokenOf(values, "token"), await tokenOf(values, "agent-token")];
+  const advertised = { address: addressOf(values, "advertise-address"), port: portOf(values, "advertise-port") };
   if (withNode && !context.isRoot) throw new Error("running containers needs root: start wherry as root, or run the control plane alone with --disable-agent");
-  const already = await readRunningRecord(node.dataDir);
-  if (already !== undefined) throw new Error(`another wherry (process ${already.pid}) uses ${node.dataDir}; stop it, or choose another --data-dir`);
-  log.info(`Starting wherry ${VERSION}`);
+  const release = await claimMachine({ dataDir: node.dataDir, withNode, pid: context.pid });
+  try {
+    await assertPortFree(listen);
+    log.info(`Starting wherry ${VERSION}`);
+    const nodeIp = await nodeIpOf(node, withNode);
+    const advertise = { address: advertised.address ?? node.nodeExternalIps[0] ?? nodeIp, port: advertised.port ?? listen.port };
+    const files = await ensureClusterFiles({
+      dataDir: node.dataDir,
+      clusterDomain: cluster.clusterDomain,
+      serverNames: [node.nodeName, ...listOf(values, "tls-san").filter((name) => !isAddress(name))],
+      serverIps: [...new Set([nodeIp, advertise.address, ...node.nodeExternalIps, ...listOf(values, "tls-san").filter(isAddress)])],
+      apiserverServiceIp: cluster.apiserverServiceIp,
+      token,
+      agentToken,
+      nowMs: systemClock.now(),
+    });
+    await compose({ context, values, log, cluster, node, withNode, listen, datastore, kubeconfig, nodeIp, advertise, files });
+  } finally {
+    await release();
+  }
+}
 
-  const port = integerOf(values, "https-listen-port") ?? 6443;
-  const host = textOf(values, "bind-address") ?? "0.0.0.0";
-  const nodeIp = await nodeIpOf(node, withNode);
-  const advertise = { address: textOf(values, "advertise-address") ?? node.nodeExternalIps[0] ?? nodeIp, port: integerOf(values, "advertise-port") ?? port };
-  const files = await ensureClusterFiles({
-    dataDir: node.dataDir,
-    clusterDomain: cluster.clusterDomain,
-    serverNames: [node.nodeName, ...listOf(values, "tls-san").filter((name) => !isAddress(name))],
-    serverIps: [...new Set([nodeIp, advertise.address, ...node.nodeExternalIps, ...listOf(values, "tls-san").filter(isAddress)])],
-    apiserverServiceIp: cluster.apiserverServiceIp,
-    token: await tokenOf(textOf(values, "token"), textOf(values, "token-file"), "token-file"),
-    agentToken: await tokenOf(textOf(values, "agent-token"), textOf(values, "agent-token-file"), "agent-token-file"),
-    nowMs: systemClock.now(),
-  });
-  await writeRunningRecord(node.dataDir, context.pid);
+interface Composition {
+  readonly context: ProcessContext;
+  readonly values: ParsedFlags["values"];
+  readonly log: Logger;
+  readonly cluster: ServerClusterSettings;
+  readonly node: NodeSettings;
+  readonly withNode: boolean;
+  readonly listen: ListenAddress;
+  readonly datastore: DatastoreConfig;
+  readonly kubeconfig: KubeconfigTarget;
+  readonly nodeIp: string;
+  readonly advertise: { readonly address: string; readonly port: number };
+  readonly files: ClusterFiles;
+}
+
+/** Builds everything, says where it can be reached, and runs it until it is asked to stop. */
+async function compose({ context, values, log, cluster, node, withNode, listen, datastore, kubeconfig, nodeIp, advertise, files }: Composition): Promise<void> {
   const metrics = await createMetrics();
   const common = { clock: systemClock, log, metrics };
   const plane = createControlPlane({
     ...common,
     files,
     settings: cluster,
-    dataDir: node.dataDir,
-    datastoreEndpoint: textOf(values, "datastore-endpoint"),
-    listen: { host, port },
+    datastore,
+    listen,
     advertise,
     nodeName: withNode ? node.nodeName : "",
     withScheduler: !isSet(values, "disable-scheduler"),
     withControllers: !isSet(values, "disable-controller-manager"),
   });
-  const kubeconfigFile = await writeKubeconfig(values, context, node.dataDir, { server: `https://${loopbackOf(host)}:${port}`, caPem: files.serverCa.certPem, ...files.admin });
-  void announce(plane, context, log, { dataDir: node.dataDir, url: `https://${advertise.address}:${advertise.port}`, kubeconfigFile });
+  await writeFileAtomic(kubeconfig.file, buildKubeconfig({ server: `https://${loopbackOf(listen.host)}:${listen.port}`, caPem: files.serverCa.certPem, ...files.admin }), kubeconfig.mode);
+  await chmod(kubeconfig.file, kubeconfig.mode);
+  void announce(plane, context, log, { dataDir: node.dataDir, url: `https://${advertise.address}:${advertise.port}`, kubeconfigFile: kubeconfig.file });
 
   const nodes = [...plane.nodes];
   if (withNode) {
@@ -85,11 +111,7 @@ async function runServer(context: ProcessContext, { values }: ParsedFlags): Prom
     nodes.push({ service: createServerNodeLabels({ nodeName: node.nodeName, api: plane.client(identities.supervisor), log }), after: [plane.apiserver] });
     nodes.push(...services.nodes.map((one) => ({ ...one, after: [...(one.after ?? []), plane.apiserver] })));
   }
-  try {
-    await runServices(nodes, { signal: context.signal, stopTimeoutMs: STOP_TIMEOUT_MS, log, onReady: () => log.info("wherry is up and running") });
-  } finally {
-    await removeRunningRecord(node.dataDir);
-  }
+  await runServices(nodes, { signal: context.signal, stopTimeoutMs: STOP_TIMEOUT_MS, log, onReady: () => log.info("wherry is up and running") });
 }
 
 /** K3s' lines, which people and tools wait for. */
@@ -126,11 +148,23 @@ function loopbackOf(host: string): string {
   return host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host;
 }
 
-async function writeKubeconfig(values: ParsedFlags["values"], context: ProcessContext, dataDir: string, parts: Parameters<typeof buildKubeconfig>[0]): Promise<string> {
+interface KubeconfigTarget {
+  readonly file: string;
+  readonly mode: number;
+}
+
+function kubeconfigTarget(values: ParsedFlags["values"], context: ProcessContext, dataDir: string): KubeconfigTarget {
   const file = textOf(values, "write-kubeconfig") ?? (context.isRoot ? "/etc/wherry/wherry.yaml" : join(dataDir, "wherry.yaml"));
   const mode = textOf(values, "write-kubeconfig-mode") ?? "600";
   if (!/^0?[0-7]{3}$/.test(mode)) throw new UsageError(`--write-kubeconfig-mode must be an octal mode such as 600, not "${mode}"`);
-  await writeFileAtomic(file, buildKubeconfig(parts), Number.parseInt(mode, 8));
-  await chmod(file, Number.parseInt(mode, 8));
-  return file;
+  return { file, mode: Number.parseInt(mode, 8) };
+}
+
+function datastoreOf(values: ParsedFlags["values"], dataDir: string): DatastoreConfig {
+  try {
+    return parseConfig(datastoreConfig, { endpoint: textOf(values, "datastore-endpoint") ?? `sqlite://${join(dataDir, "server/db/state.db")}` });
+  } catch (error) {
+    // The field is called "endpoint" there.
+    throw new UsageError(`--datastore-${(error as Error).message}`, { cause: error });
+  }
 }

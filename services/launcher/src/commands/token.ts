@@ -17,8 +17,6 @@ const flags: readonly FlagDefinition[] = [
 
 /** Bootstrap tokens, which let agents join for a while (K3s' `k3s token`). */
 export const tokenCommand: Command = {
-  name: "token",
-  summary: "Manage bootstrap tokens: create, delete, generate, list",
   usage: "wherry token create [TOKEN] | delete ID… | generate | list",
   flags,
   takes: "words",

@@ -119,6 +119,7 @@ describe("pod network of two nodes", { skip: missingForNamespaces(["ip", "bridge
   test("a change of the backend replaces the overlay", async () => {
     await stopAll();
     for (const [index, name] of ["a", "b"].entries()) await (await start(name, space(index), { backend: "host-gw" })).whenReady();
+    await eventually("there is a route by the gateway", async () => (await space(0).run(["ip", "route"])).stdout.includes("10.42.1.0/24 via 172.31.0.12 dev eth0"));
     await eventually("traffic flows by the gateway", async () => (await answers()) === "b 172.31.0.11");
     assert.doesNotMatch((await space(0).run(["ip", "link"])).stdout, /flannel\.1/);
   });

@@ -1,6 +1,5 @@
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
-import { randomInt } from "node:crypto";
 import { familyOf, foldName, readMessage, type DnsQuery } from "@wherry/net";
 import { createAnswerCache } from "./answer-cache.ts";
 
@@ -43,6 +42,7 @@ export function createForwarder(options: ForwarderOptions): Forwarder {
   let preferred = 0;
 
   const ask = async (query: DnsQuery, bytes: Uint8Array, transport: "udp" | "tcp"): Promise<Uint8Array | undefined> => {
+    const { randomInt } = await import("node:crypto");
     const servers = upstreams;
     const first = preferred % servers.length;
     for (let attempt = 0; attempt < TRIES; attempt += 1) {
