@@ -11,7 +11,8 @@ export interface IpAddress {
 /** Reads an address in its usual text form; IPv6 zones ("%eth0") are not addresses here. */
 export function parseAddress(text: string): IpAddress {
   const address = tryParseAddress(text);
-  if (address === undefined) throw new NetworkError("invalid-address", `"${text}" is not an IP address`);
+  if (address === undefined)
+    throw new NetworkError("invalid-address", `"${text}" is not an IP address`);
   return address;
 }
 
@@ -70,7 +71,8 @@ function parseIpv6(text: string): bigint | undefined {
   const missing = 8 - head.length - tail.length;
   if (halves.length === 1 ? missing !== 0 : missing < 1) return undefined;
   let value = 0n;
-  for (const group of [...head, ...Array.from({ length: missing }, () => 0), ...tail]) value = (value << 16n) | BigInt(group);
+  for (const group of [...head, ...Array.from({ length: missing }, () => 0), ...tail])
+    value = (value << 16n) | BigInt(group);
   return value;
 }
 
@@ -93,7 +95,9 @@ function parseGroups(text: string, mayEndInIpv4: boolean): number[] | undefined 
 }
 
 function formatIpv6(value: bigint): string {
-  const groups = Array.from({ length: 8 }, (_, index) => Number((value >> BigInt(112 - 16 * index)) & 0xffffn));
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    Number((value >> BigInt(112 - 16 * index)) & 0xffffn),
+  );
   let bestStart = -1;
   let bestLength = 1;
   for (let start = 0; start < 8; start += 1) {

@@ -38,7 +38,9 @@ export function cidrContains(cidr: Cidr, address: IpAddress): boolean {
 
 /** Blocks are nested or disjoint, so one contains the other's base when they overlap. */
 export function cidrsOverlap(a: Cidr, b: Cidr): boolean {
-  return a.prefix <= b.prefix ? cidrContains(a, { family: b.family, value: b.base }) : cidrContains(b, { family: a.family, value: a.base });
+  return a.prefix <= b.prefix
+    ? cidrContains(a, { family: b.family, value: b.base })
+    : cidrContains(b, { family: a.family, value: a.base });
 }
 
 /** How many addresses the block holds, network and broadcast address included. */
@@ -51,7 +53,10 @@ export function nthAddress(cidr: Cidr, index: number | bigint): IpAddress {
   const size = cidrSize(cidr);
   const offset = BigInt(index) < 0n ? size + BigInt(index) : BigInt(index);
   if (offset < 0n || offset >= size) {
-    throw new NetworkError("invalid-address", `${formatCidr(cidr)} has ${size} addresses; number ${index} does not exist`);
+    throw new NetworkError(
+      "invalid-address",
+      `${formatCidr(cidr)} has ${size} addresses; number ${index} does not exist`,
+    );
   }
   return { family: cidr.family, value: cidr.base + offset };
 }
@@ -65,20 +70,34 @@ export function subnetCount(cidr: Cidr, prefix: number): number {
 /** Block number `index` of `prefix` bits inside `cidr`: the /24 of a node inside the cluster's /16. */
 export function nthSubnet(cidr: Cidr, prefix: number, index: number): Cidr {
   if (index < 0 || index >= subnetCount(cidr, prefix)) {
-    throw new NetworkError("invalid-address", `${formatCidr(cidr)} has no /${prefix} number ${index}`);
+    throw new NetworkError(
+      "invalid-address",
+      `${formatCidr(cidr)} has no /${prefix} number ${index}`,
+    );
   }
-  return { family: cidr.family, base: cidr.base + (BigInt(index) << BigInt(bitsOf(cidr.family) - prefix)), prefix };
+  return {
+    family: cidr.family,
+    base: cidr.base + (BigInt(index) << BigInt(bitsOf(cidr.family) - prefix)),
+    prefix,
+  };
 }
 
 /** The inverse of `nthSubnet`; undefined when `subnet` does not lie in `cidr`. */
 export function subnetIndex(cidr: Cidr, subnet: Cidr): number | undefined {
-  if (subnet.prefix < cidr.prefix || !cidrContains(cidr, { family: subnet.family, value: subnet.base })) return undefined;
+  if (
+    subnet.prefix < cidr.prefix ||
+    !cidrContains(cidr, { family: subnet.family, value: subnet.base })
+  )
+    return undefined;
   return Number((subnet.base - cidr.base) >> BigInt(bitsOf(cidr.family) - subnet.prefix));
 }
 
 /** Drops blocks that lie in another one of the list; keeps the first of equals. Order is by base. */
 export function mergeCidrs(cidrs: readonly Cidr[]): Cidr[] {
-  const sorted = [...cidrs].sort((a, b) => a.family - b.family || (a.base < b.base ? -1 : a.base > b.base ? 1 : a.prefix - b.prefix));
+  const sorted = [...cidrs].sort(
+    (a, b) =>
+      a.family - b.family || (a.base < b.base ? -1 : a.base > b.base ? 1 : a.prefix - b.prefix),
+  );
   const kept: Cidr[] = [];
   for (const cidr of sorted) {
     const last = kept.at(-1);

@@ -4,15 +4,24 @@ import { createCommandRunner, runChecked, runJson } from "./command-runner.ts";
 
 test("a command's output, exit code and input are carried", async () => {
   const run = createCommandRunner();
-  assert.deepEqual(await run.run(["sh", "-c", "cat; echo bad >&2; exit 3"], { input: ["a", "b"] }), { exitCode: 3, stdout: "ab", stderr: "bad\n" });
-  await assert.rejects(runChecked(run, ["sh", "-c", "echo why >&2; exit 1"]), { code: "command-failed", message: /ended with code 1: why/ });
+  assert.deepEqual(
+    await run.run(["sh", "-c", "cat; echo bad >&2; exit 3"], { input: ["a", "b"] }),
+    { exitCode: 3, stdout: "ab", stderr: "bad\n" },
+  );
+  await assert.rejects(runChecked(run, ["sh", "-c", "echo why >&2; exit 1"]), {
+    code: "command-failed",
+    message: /ended with code 1: why/,
+  });
   assert.deepEqual(await runJson(run, ["echo", '{"a":1}']), { a: 1 });
   assert.deepEqual(await runJson(run, ["true"]), []);
   await assert.rejects(runJson(run, ["echo", "{"]), { code: "malformed" });
 });
 
 test("a program that does not exist is named", async () => {
-  await assert.rejects(createCommandRunner().run(["no-such-program-here"]), { code: "command-not-found", message: /no-such-program-here/ });
+  await assert.rejects(createCommandRunner().run(["no-such-program-here"]), {
+    code: "command-not-found",
+    message: /no-such-program-here/,
+  });
 });
 
 test("a program that takes too long, or is aborted, is killed", async () => {
@@ -25,7 +34,9 @@ test("a program that takes too long, or is aborted, is killed", async () => {
 });
 
 test("a program that does not read its input still gives its exit code", async () => {
-  const result = await createCommandRunner().run(["sh", "-c", "exit 4"], { input: ["x".repeat(1 << 20), "y"] });
+  const result = await createCommandRunner().run(["sh", "-c", "exit 4"], {
+    input: ["x".repeat(1 << 20), "y"],
+  });
   assert.equal(result.exitCode, 4);
 });
 

@@ -4,7 +4,11 @@ import fc from "fast-check";
 import { ElementLedger, type Element } from "./element-ledger.ts";
 import { serviceElements, type ServiceRoute } from "./service-route.ts";
 
-const endpoint = fc.record({ address: fc.constantFrom("10.42.0.2", "10.42.0.3", "10.42.1.2", "10.42.1.3"), port: fc.constantFrom(80, 8080), local: fc.boolean() });
+const endpoint = fc.record({
+  address: fc.constantFrom("10.42.0.2", "10.42.0.3", "10.42.1.2", "10.42.1.3"),
+  port: fc.constantFrom(80, 8080),
+  local: fc.boolean(),
+});
 const routeArbitrary: fc.Arbitrary<ServiceRoute> = fc
   .record({
     protocol: fc.constantFrom("tcp" as const, "udp" as const),
@@ -27,7 +31,11 @@ const routeArbitrary: fc.Arbitrary<ServiceRoute> = fc
   }));
 
 test("changes applied one by one give what a full build gives, whatever the order", () => {
-  const step = fc.record({ owner: fc.constantFrom("a/x", "a/y", "b/x", "c/z"), routes: fc.array(routeArbitrary, { maxLength: 2 }), take: fc.boolean() });
+  const step = fc.record({
+    owner: fc.constantFrom("a/x", "a/y", "b/x", "c/z"),
+    routes: fc.array(routeArbitrary, { maxLength: 2 }),
+    take: fc.boolean(),
+  });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
       const ledger = new ElementLedger();
@@ -35,7 +43,8 @@ test("changes applied one by one give what a full build gives, whatever the orde
       const last = new Map<string, readonly Element[]>();
       const apply = (): void => {
         const changes = ledger.takeChanges();
-        for (const element of changes.removed) assert.equal(kernel.delete(`${element.set} ${element.key}`), true);
+        for (const element of changes.removed)
+          assert.equal(kernel.delete(`${element.set} ${element.key}`), true);
         for (const element of changes.added) {
           assert.equal(kernel.has(`${element.set} ${element.key}`), false);
           kernel.set(`${element.set} ${element.key}`, element.value);
@@ -49,8 +58,11 @@ test("changes applied one by one give what a full build gives, whatever the orde
       }
       apply();
       const full = new ElementLedger();
-      for (const owner of [...last.keys()].sort().reverse()) full.replace(owner, last.get(owner) ?? []);
-      const wanted = new Map([...full.elements()].map((element) => [`${element.set} ${element.key}`, element.value]));
+      for (const owner of [...last.keys()].sort().reverse())
+        full.replace(owner, last.get(owner) ?? []);
+      const wanted = new Map(
+        [...full.elements()].map((element) => [`${element.set} ${element.key}`, element.value]),
+      );
       assert.deepEqual(Object.fromEntries(kernel), Object.fromEntries(wanted));
       assert.equal(ledger.hasChanges, false);
     }),
@@ -66,7 +78,10 @@ test("a key that two owners claim goes to the first by name and passes on when i
   assert.deepEqual(ledger.takeChanges(), { removed: [], added: [claim("goto one")] });
   assert.equal(ledger.holds("b", claim("goto two")), false);
   ledger.replace("a", []);
-  assert.deepEqual(ledger.takeChanges(), { removed: [claim("goto one")], added: [claim("goto two")] });
+  assert.deepEqual(ledger.takeChanges(), {
+    removed: [claim("goto one")],
+    added: [claim("goto two")],
+  });
   assert.deepEqual([...ledger.owners()], ["b"]);
 });
 
@@ -74,10 +89,26 @@ test("an endpoint keeps its number while others come and go", () => {
   const numbersOf = (addresses: readonly string[]): Map<string, string> => {
     const endpoints = addresses.map((address) => ({ address, port: 80, local: false }));
     const elements = serviceElements(
-      { protocol: "tcp", clusterIp: "10.43.0.10", port: 80, externalIps: [], loadBalancerIps: [], sourceRanges: [], internalLocal: false, externalLocal: false, affinity: 5, clusterEndpoints: endpoints, localEndpoints: [] },
+      {
+        protocol: "tcp",
+        clusterIp: "10.43.0.10",
+        port: 80,
+        externalIps: [],
+        loadBalancerIps: [],
+        sourceRanges: [],
+        internalLocal: false,
+        externalLocal: false,
+        affinity: 5,
+        clusterEndpoints: endpoints,
+        localEndpoints: [],
+      },
       new Set(),
     );
-    return new Map(elements.filter((element) => element.set === "numbered").map((element) => [element.value ?? "", element.key]));
+    return new Map(
+      elements
+        .filter((element) => element.set === "numbered")
+        .map((element) => [element.value ?? "", element.key]),
+    );
   };
   const before = numbersOf(["10.42.0.2", "10.42.0.3"]);
   const after = numbersOf(["10.42.0.1", "10.42.0.3", "10.42.0.9"]);

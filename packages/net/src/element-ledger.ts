@@ -30,7 +30,11 @@ export class ElementLedger {
   /** Replaces everything that `owner` claims; an empty list forgets it. */
   replace(owner: string, elements: readonly Element[]): void {
     const previous = this.#owned.get(owner) ?? [];
-    if (previous.length === elements.length && previous.every((element, index) => sameElement(element, elements[index]))) return;
+    if (
+      previous.length === elements.length &&
+      previous.every((element, index) => sameElement(element, elements[index]))
+    )
+      return;
     for (const element of previous) this.#release(owner, element);
     for (const element of elements) this.#claim(owner, element);
     if (elements.length === 0) this.#owned.delete(owner);

@@ -9,7 +9,12 @@ export interface Link {
   readonly up: boolean;
   /** "vxlan", "bridge", "veth" …; absent for a plain interface. */
   readonly kind?: string;
-  readonly vxlan?: { readonly vni: number; readonly port: number; readonly local?: string; readonly parent?: string };
+  readonly vxlan?: {
+    readonly vni: number;
+    readonly port: number;
+    readonly local?: string;
+    readonly parent?: string;
+  };
 }
 
 export interface LinkAddress {
@@ -78,14 +83,28 @@ export async function readAddresses(run: CommandRunner): Promise<LinkAddress[]> 
     (row.addr_info ?? []).flatMap((info) =>
       info.local === undefined || info.family === undefined
         ? []
-        : [{ link: row.ifname ?? "", address: info.local, prefix: info.prefixlen ?? 0, family: info.family === "inet" ? (4 as const) : (6 as const), scope: info.scope ?? "" }],
+        : [
+            {
+              link: row.ifname ?? "",
+              address: info.local,
+              prefix: info.prefixlen ?? 0,
+              family: info.family === "inet" ? (4 as const) : (6 as const),
+              scope: info.scope ?? "",
+            },
+          ],
     ),
   );
 }
 
 /** The main table's routes of one family. */
 export async function readRoutes(run: CommandRunner, family: 4 | 6 = 4): Promise<Route[]> {
-  const rows = (await runJson(run, ["ip", `-${family}`, "-j", "route", "show"])) as readonly RouteRow[];
+  const rows = (await runJson(run, [
+    "ip",
+    `-${family}`,
+    "-j",
+    "route",
+    "show",
+  ])) as readonly RouteRow[];
   return rows.map((row) => ({
     destination: row.dst,
     metric: row.metric ?? 0,
@@ -96,13 +115,42 @@ export async function readRoutes(run: CommandRunner, family: 4 | 6 = 4): Promise
 }
 
 export async function readNeighbours(run: CommandRunner, link: string): Promise<Neighbour[]> {
-  const rows = (await runJson(run, ["ip", "-j", "neigh", "show", "dev", link])) as readonly NeighbourRow[];
-  return rows.flatMap((row) => (row.lladdr === undefined ? [] : [{ address: row.dst, mac: row.lladdr, permanent: row.state?.includes("PERMANENT") === true }]));
+  const rows = (await runJson(run, [
+    "ip",
+    "-j",
+    "neigh",
+    "show",
+    "dev",
+    link,
+  ])) as readonly NeighbourRow[];
+  return rows.flatMap((row) =>
+    row.lladdr === undefined
+      ? []
+      : [
+          {
+            address: row.dst,
+            mac: row.lladdr,
+            permanent: row.state?.includes("PERMANENT") === true,
+          },
+        ],
+  );
 }
 
-export async function readForwardingEntries(run: CommandRunner, link: string): Promise<ForwardingEntry[]> {
-  const rows = (await runJson(run, ["bridge", "-j", "fdb", "show", "dev", link])) as readonly ForwardingRow[];
-  return rows.flatMap((row) => (row.dst === undefined ? [] : [{ mac: row.mac, destination: row.dst }]));
+export async function readForwardingEntries(
+  run: CommandRunner,
+  link: string,
+): Promise<ForwardingEntry[]> {
+  const rows = (await runJson(run, [
+    "bridge",
+    "-j",
+    "fdb",
+    "show",
+    "dev",
+    link,
+  ])) as readonly ForwardingRow[];
+  return rows.flatMap((row) =>
+    row.dst === undefined ? [] : [{ mac: row.mac, destination: row.dst }],
+  );
 }
 
 interface LinkRow {
@@ -111,12 +159,25 @@ interface LinkRow {
   readonly mtu: number;
   readonly address?: string;
   readonly flags: readonly string[];
-  readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: { readonly id?: number; readonly port?: number; readonly local?: string; readonly link?: string } };
+  readonly linkinfo?: {
+    readonly info_kind?: string;
+    readonly info_data?: {
+      readonly id?: number;
+      readonly port?: number;
+      readonly local?: string;
+      readonly link?: string;
+    };
+  };
 }
 
 interface AddressRow {
   readonly ifname?: string;
-  readonly addr_info?: readonly { readonly family?: string; readonly local?: string; readonly prefixlen?: number; readonly scope?: string }[];
+  readonly addr_info?: readonly {
+    readonly family?: string;
+    readonly local?: string;
+    readonly prefixlen?: number;
+    readonly scope?: string;
+  }[];
 }
 
 interface RouteRow {

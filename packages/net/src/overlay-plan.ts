@@ -32,10 +32,24 @@ export interface HostGatewayPeer {
 
 export interface OverlayPlan {
   /** Absent for host-gw, which has no device of its own. */
-  readonly device?: { readonly name: string; readonly vni: number; readonly port: number; readonly parent: string; readonly localAddress: string; readonly mac: string; readonly mtu: number; readonly address: string };
+  readonly device?: {
+    readonly name: string;
+    readonly vni: number;
+    readonly port: number;
+    readonly parent: string;
+    readonly localAddress: string;
+    readonly mac: string;
+    readonly mtu: number;
+    readonly address: string;
+  };
   readonly neighbours: readonly { readonly address: string; readonly mac: string }[];
   readonly forwarding: readonly ForwardingEntry[];
-  readonly routes: readonly { readonly destination: string; readonly gateway: string; readonly link: string; readonly onlink: boolean }[];
+  readonly routes: readonly {
+    readonly destination: string;
+    readonly gateway: string;
+    readonly link: string;
+    readonly onlink: boolean;
+  }[];
 }
 
 /** What the machine has now, narrowed to the device (VXLAN) or to the pod network (host-gw). */
@@ -60,7 +74,12 @@ export interface OverlayChanges {
 /** Every peer is one neighbour (its device's address), one forwarding entry (its MAC to its machine) and one route (its block). */
 export function planVxlan(self: VxlanSelf, peers: readonly VxlanPeer[]): OverlayPlan {
   const usable = distinctPeers(self.podCidr, peers);
-  const routes = usable.map((peer) => ({ destination: formatCidr(parseCidr(peer.podCidr)), gateway: firstAddress(peer.podCidr), link: self.device, onlink: true }));
+  const routes = usable.map((peer) => ({
+    destination: formatCidr(parseCidr(peer.podCidr)),
+    gateway: firstAddress(peer.podCidr),
+    link: self.device,
+    onlink: true,
+  }));
   return {
     device: {
       name: self.device,
@@ -72,22 +91,42 @@ export function planVxlan(self: VxlanSelf, peers: readonly VxlanPeer[]): Overlay
       mtu: self.mtu,
       address: firstAddress(self.podCidr),
     },
-    neighbours: usable.map((peer) => ({ address: firstAddress(peer.podCidr), mac: peer.mac.toLowerCase() })),
-    forwarding: usable.map((peer) => ({ mac: peer.mac.toLowerCase(), destination: peer.publicAddress })),
+    neighbours: usable.map((peer) => ({
+      address: firstAddress(peer.podCidr),
+      mac: peer.mac.toLowerCase(),
+    })),
+    forwarding: usable.map((peer) => ({
+      mac: peer.mac.toLowerCase(),
+      destination: peer.publicAddress,
+    })),
     routes,
   };
 }
 
 /** Plain routes over a shared segment. */
-export function planHostGateway(self: { readonly parent: string; readonly podCidr: string }, peers: readonly HostGatewayPeer[]): OverlayPlan {
-  const routes = distinctPeers(self.podCidr, peers).map((peer) => ({ destination: formatCidr(parseCidr(peer.podCidr)), gateway: peer.publicAddress, link: self.parent, onlink: false }));
+export function planHostGateway(
+  self: { readonly parent: string; readonly podCidr: string },
+  peers: readonly HostGatewayPeer[],
+): OverlayPlan {
+  const routes = distinctPeers(self.podCidr, peers).map((peer) => ({
+    destination: formatCidr(parseCidr(peer.podCidr)),
+    gateway: peer.publicAddress,
+    link: self.parent,
+    onlink: false,
+  }));
   return { neighbours: [], forwarding: [], routes };
 }
 
 /** True when the kernel's device can be kept as it is; address, MTU and MAC can be changed on it, the rest cannot. */
 export function deviceFits(plan: NonNullable<OverlayPlan["device"]>, device: Link): boolean {
   const vxlan = device.vxlan;
-  return vxlan !== undefined && vxlan.vni === plan.vni && vxlan.port === plan.port && vxlan.local === plan.localAddress && vxlan.parent === plan.parent;
+  return (
+    vxlan !== undefined &&
+    vxlan.vni === plan.vni &&
+    vxlan.port === plan.port &&
+    vxlan.local === plan.localAddress &&
+    vxlan.parent === plan.parent
+  );
 }
 
 /** The commands that turn what is into what should be; nothing that is right already is touched. */
@@ -104,9 +143,28 @@ export function diffOverlay(plan: OverlayPlan, observed: OverlayObserved): Overl
     if (!fits) {
       if (observed.device !== undefined) commands.push(["ip", "link", "delete", device.name]);
       commands.push(
-        ["ip", "link", "add", device.name, "address", device.mac, "mtu", String(device.mtu), "type", "vxlan"].concat(
-          ["id", String(device.vni), "dev", device.parent, "local", device.localAddress, "dstport", String(device.port), "nolearning"],
-        ),
+        [
+          "ip",
+          "link",
+          "add",
+          device.name,
+          "address",
+          device.mac,
+          "mtu",
+          String(device.mtu),
+          "type",
+          "vxlan",
+        ].concat([
+          "id",
+          String(device.vni),
+          "dev",
+          device.parent,
+          "local",
+          device.localAddress,
+          "dstport",
+          String(device.port),
+          "nolearning",
+        ]),
         ["ip", "addr", "add", `${device.address}/32`, "dev", device.name],
         ["ip", "link", "set", device.name, "up"],
       );
@@ -114,11 +172,15 @@ export function diffOverlay(plan: OverlayPlan, observed: OverlayObserved): Overl
       forwarding = [];
       routes = routes.filter((route) => route.link !== device.name);
     } else if (observed.device !== undefined) {
-      if (observed.device.mac !== device.mac) commands.push(["ip", "link", "set", device.name, "address", device.mac]);
-      if (observed.device.mtu !== device.mtu) commands.push(["ip", "link", "set", device.name, "mtu", String(device.mtu)]);
+      if (observed.device.mac !== device.mac)
+        commands.push(["ip", "link", "set", device.name, "address", device.mac]);
+      if (observed.device.mtu !== device.mtu)
+        commands.push(["ip", "link", "set", device.name, "mtu", String(device.mtu)]);
       const wanted = `${device.address}/32`;
-      for (const address of observed.deviceAddresses) if (address !== wanted) commands.push(["ip", "addr", "del", address, "dev", device.name]);
-      if (!observed.deviceAddresses.includes(wanted)) commands.push(["ip", "addr", "add", wanted, "dev", device.name]);
+      for (const address of observed.deviceAddresses)
+        if (address !== wanted) commands.push(["ip", "addr", "del", address, "dev", device.name]);
+      if (!observed.deviceAddresses.includes(wanted))
+        commands.push(["ip", "addr", "add", wanted, "dev", device.name]);
       if (!observed.device.up) {
         commands.push(["ip", "link", "set", device.name, "up"]);
         routes = routes.filter((route) => route.link !== device.name);
@@ -126,36 +188,52 @@ export function diffOverlay(plan: OverlayPlan, observed: OverlayObserved): Overl
     }
     const wantedNeighbours = new Map(plan.neighbours.map((entry) => [entry.address, entry.mac]));
     for (const entry of neighbours) {
-      if (entry.permanent && !wantedNeighbours.has(entry.address)) ipLines.push(`neigh del ${entry.address} dev ${device.name}`);
+      if (entry.permanent && !wantedNeighbours.has(entry.address))
+        ipLines.push(`neigh del ${entry.address} dev ${device.name}`);
     }
-    const presentNeighbours = new Map(neighbours.filter((entry) => entry.permanent).map((entry) => [entry.address, entry.mac]));
+    const presentNeighbours = new Map(
+      neighbours.filter((entry) => entry.permanent).map((entry) => [entry.address, entry.mac]),
+    );
     for (const [address, mac] of wantedNeighbours) {
-      if (presentNeighbours.get(address) !== mac) ipLines.push(`neigh replace ${address} lladdr ${mac} dev ${device.name} nud permanent`);
+      if (presentNeighbours.get(address) !== mac)
+        ipLines.push(`neigh replace ${address} lladdr ${mac} dev ${device.name} nud permanent`);
     }
-    const wantedForwarding = new Map(plan.forwarding.map((entry) => [entry.mac, entry.destination]));
+    const wantedForwarding = new Map(
+      plan.forwarding.map((entry) => [entry.mac, entry.destination]),
+    );
     const presentForwarding = new Map(forwarding.map((entry) => [entry.mac, entry.destination]));
     for (const entry of forwarding) {
-      if (!wantedForwarding.has(entry.mac)) bridgeLines.push(`fdb del ${entry.mac} dev ${device.name} dst ${entry.destination} self`);
+      if (!wantedForwarding.has(entry.mac))
+        bridgeLines.push(`fdb del ${entry.mac} dev ${device.name} dst ${entry.destination} self`);
     }
     for (const [mac, destination] of wantedForwarding) {
-      if (presentForwarding.get(mac) !== destination) bridgeLines.push(`fdb replace ${mac} dev ${device.name} dst ${destination} self permanent`);
+      if (presentForwarding.get(mac) !== destination)
+        bridgeLines.push(`fdb replace ${mac} dev ${device.name} dst ${destination} self permanent`);
     }
   }
   const wantedRoutes = new Map(plan.routes.map((route) => [route.destination, route]));
   const presentRoutes = new Map(routes.map((route) => [route.destination, route]));
   for (const route of routes) {
-    if (!wantedRoutes.has(route.destination)) ipLines.push(`route del ${route.destination}${route.link === undefined ? "" : ` dev ${route.link}`}`);
+    if (!wantedRoutes.has(route.destination))
+      ipLines.push(
+        `route del ${route.destination}${route.link === undefined ? "" : ` dev ${route.link}`}`,
+      );
   }
   for (const [destination, route] of wantedRoutes) {
     const present = presentRoutes.get(destination);
     if (present?.gateway === route.gateway && present.link === route.link) continue;
-    ipLines.push(`route replace ${destination} via ${route.gateway} dev ${route.link}${route.onlink ? " onlink" : ""}`);
+    ipLines.push(
+      `route replace ${destination} via ${route.gateway} dev ${route.link}${route.onlink ? " onlink" : ""}`,
+    );
   }
   return { commands, ipLines, bridgeLines };
 }
 
 /** Drops peers that claim this node's block or one that an earlier peer (by name) has: two machines cannot answer for one block. */
-function distinctPeers<T extends { readonly name: string; readonly podCidr: string }>(own: string, peers: readonly T[]): T[] {
+function distinctPeers<T extends { readonly name: string; readonly podCidr: string }>(
+  own: string,
+  peers: readonly T[],
+): T[] {
   const taken = new Set([formatCidr(parseCidr(own))]);
   return [...peers]
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))

@@ -1,5 +1,11 @@
 import type { Element } from "./element-ledger.ts";
-import { chainName, SHORT_NUMBER_BIT, SHORT_SLOT_BASE, type ChainPolicy, type TransportProtocol } from "./service-table.ts";
+import {
+  chainName,
+  SHORT_NUMBER_BIT,
+  SHORT_SLOT_BASE,
+  type ChainPolicy,
+  type TransportProtocol,
+} from "./service-table.ts";
 import { familyOf, parseAddress, type IpFamily } from "./address.ts";
 import { cidrContains, formatCidr, mergeCidrs, parseCidr } from "./cidr.ts";
 
@@ -53,34 +59,55 @@ export function serviceElements(route: ServiceRoute, neverReject: ReadonlySet<st
 
   const internal = route.internalLocal ? route.localEndpoints : route.clusterEndpoints;
   if (internal.length > 0) {
-    elements.push(...frontend(route.protocol, "ip", at(route.clusterIp), "cluster", internal, affinity));
+    elements.push(
+      ...frontend(route.protocol, "ip", at(route.clusterIp), "cluster", internal, affinity),
+    );
   } else if (!neverReject.has(route.clusterIp)) {
-    elements.push({ set: "no-endpoints", key: at(route.clusterIp), value: reachable ? "goto drop-it" : "goto reject-it" });
+    elements.push({
+      set: "no-endpoints",
+      key: at(route.clusterIp),
+      value: reachable ? "goto drop-it" : "goto reject-it",
+    });
   }
-  if (!neverReject.has(route.clusterIp)) elements.push({ set: "cluster-ips", key: route.clusterIp });
+  if (!neverReject.has(route.clusterIp))
+    elements.push({ set: "cluster-ips", key: route.clusterIp });
 
   const external = (keyedBy: "ip" | "port", key: string): void => {
     const noEndpoints = keyedBy === "ip" ? "no-endpoints" : "no-port-endpoints";
     if (!reachable) {
       elements.push({ set: noEndpoints, key, value: "goto reject-it" });
     } else if (!route.externalLocal) {
-      if (route.clusterEndpoints.length > 0) elements.push(...frontend(route.protocol, keyedBy, key, "external", route.clusterEndpoints, affinity));
+      if (route.clusterEndpoints.length > 0)
+        elements.push(
+          ...frontend(route.protocol, keyedBy, key, "external", route.clusterEndpoints, affinity),
+        );
       else elements.push({ set: noEndpoints, key, value: "goto drop-it" });
     } else {
-      elements.push(...frontend(route.protocol, keyedBy, key, "local", route.localEndpoints, affinity));
-      if (route.clusterEndpoints.length > 0) elements.push(...frontend(route.protocol, keyedBy, key, "short", route.clusterEndpoints, affinity));
+      elements.push(
+        ...frontend(route.protocol, keyedBy, key, "local", route.localEndpoints, affinity),
+      );
+      if (route.clusterEndpoints.length > 0)
+        elements.push(
+          ...frontend(route.protocol, keyedBy, key, "short", route.clusterEndpoints, affinity),
+        );
     }
   };
-  for (const address of new Set([...route.externalIps, ...route.loadBalancerIps])) external("ip", at(address));
+  for (const address of new Set([...route.externalIps, ...route.loadBalancerIps]))
+    external("ip", at(address));
   if (route.nodePort !== undefined) external("port", `${route.protocol} . ${route.nodePort}`);
 
   if (route.sourceRanges.length > 0) {
     for (const address of new Set(route.loadBalancerIps)) {
       elements.push({ set: "restricted", key: at(address) });
-      for (const range of sourcesOf(route.sourceRanges, route.loadBalancerIps, familyOf(address))) elements.push({ set: "allowed-sources", key: `${at(address)} . ${range}` });
+      for (const range of sourcesOf(route.sourceRanges, route.loadBalancerIps, familyOf(address)))
+        elements.push({ set: "allowed-sources", key: `${at(address)} . ${range}` });
     }
   }
-  for (const endpoint of new Set([...route.clusterEndpoints, ...route.localEndpoints].filter((candidate) => candidate.local).map((candidate) => candidate.address))) {
+  for (const endpoint of new Set(
+    [...route.clusterEndpoints, ...route.localEndpoints]
+      .filter((candidate) => candidate.local)
+      .map((candidate) => candidate.address),
+  )) {
     elements.push({ set: "hairpin", key: `${endpoint} . ${endpoint}` });
   }
   return elements;
@@ -88,7 +115,8 @@ export function serviceElements(route: ServiceRoute, neverReject: ReadonlySet<st
 
 export function hostPortElements(route: HostPortRoute): Element[] {
   const key = `${route.protocol} . ${route.hostPort}`;
-  const anywhere = route.hostIp === undefined || route.hostIp === "" || parseAddress(route.hostIp).value === 0n;
+  const anywhere =
+    route.hostIp === undefined || route.hostIp === "" || parseAddress(route.hostIp).value === 0n;
   return [
     { set: "host-ports", key, value: "goto host-port" },
     {
@@ -112,7 +140,13 @@ function* frontend(
   const short = policy === "short";
   const byIp = keyedBy === "ip";
   const chain = chainName({ keyedBy, protocol, policy, endpoints: endpoints.length, ...affinity });
-  const verdicts = byIp ? (short ? "services-short" : "services") : short ? "node-ports-short" : "node-ports";
+  const verdicts = byIp
+    ? short
+      ? "services-short"
+      : "services"
+    : short
+      ? "node-ports-short"
+      : "node-ports";
   yield { set: verdicts, key, value: `goto ${chain}` };
   const numbers = affinity.affinity === undefined ? undefined : numberEndpoints(endpoints);
   for (const [index, endpoint] of endpoints.entries()) {
@@ -120,7 +154,11 @@ function* frontend(
     const target = `${endpoint.address} . ${endpoint.port}`;
     const number = numbers?.[index];
     if (number === undefined) {
-      yield { set: `${byIp ? "endpoints" : "port-endpoints"}-${protocol}`, key: slot, value: target };
+      yield {
+        set: `${byIp ? "endpoints" : "port-endpoints"}-${protocol}`,
+        key: slot,
+        value: target,
+      };
     } else {
       const mark = `0x${(short ? number | SHORT_NUMBER_BIT : number).toString(16)}`;
       yield { set: byIp ? "numbers" : "port-numbers", key: slot, value: mark };
@@ -131,8 +169,13 @@ function* frontend(
 
 /** Without doubles and in one order, so that the same endpoints give the same elements. */
 function sortEndpoints(endpoints: readonly RouteEndpoint[]): RouteEndpoint[] {
-  const byKey = new Map(endpoints.map((endpoint) => [`${endpoint.address} ${endpoint.port}`, endpoint]));
-  return [...byKey].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)).map(([, endpoint]) => endpoint).slice(0, ENDPOINTS_MAX);
+  const byKey = new Map(
+    endpoints.map((endpoint) => [`${endpoint.address} ${endpoint.port}`, endpoint]),
+  );
+  return [...byKey]
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .map(([, endpoint]) => endpoint)
+    .slice(0, ENDPOINTS_MAX);
 }
 
 /**
@@ -152,13 +195,16 @@ function numberEndpoints(endpoints: readonly RouteEndpoint[]): number[] {
 /** FNV-1a, 32 bits. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
-  for (let index = 0; index < text.length; index += 1) value = Math.imul(value ^ text.charCodeAt(index), 0x01000193) >>> 0;
+  for (let index = 0; index < text.length; index += 1)
+    value = Math.imul(value ^ text.charCodeAt(index), 0x01000193) >>> 0;
   return value;
 }
 
 /** Ranges of one family without nested ones, and the balancer's own addresses: a node that holds one sends from it. */
 function sourcesOf(ranges: readonly string[], own: readonly string[], family: IpFamily): string[] {
-  const allowed = mergeCidrs(ranges.map((range) => parseCidr(range.trim())).filter((range) => range.family === family));
+  const allowed = mergeCidrs(
+    ranges.map((range) => parseCidr(range.trim())).filter((range) => range.family === family),
+  );
   const extra = own
     .filter((address) => familyOf(address) === family)
     .map(parseAddress)

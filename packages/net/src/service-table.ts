@@ -59,9 +59,17 @@ export function chainName(spec: ChainSpec): string {
 
 /** The chain that a verdict ("goto ip-tcp-cluster-2") leads to, if it is one that depends on the services. */
 export function chainOfVerdict(verdict: string | undefined): ChainSpec | undefined {
-  const match = /^goto (ip|port)-(tcp|udp|sctp)-(cluster|external|local|short)-(\d+)(?:-keep(\d+))?$/.exec(verdict ?? "");
+  const match =
+    /^goto (ip|port)-(tcp|udp|sctp)-(cluster|external|local|short)-(\d+)(?:-keep(\d+))?$/.exec(
+      verdict ?? "",
+    );
   if (match === null) return undefined;
-  const spec = { keyedBy: match[1] as ChainSpec["keyedBy"], protocol: match[2] as TransportProtocol, policy: match[3] as ChainPolicy, endpoints: Number(match[4]) };
+  const spec = {
+    keyedBy: match[1] as ChainSpec["keyedBy"],
+    protocol: match[2] as TransportProtocol,
+    policy: match[3] as ChainPolicy,
+    endpoints: Number(match[4]),
+  };
   return match[5] === undefined ? spec : { ...spec, affinity: Number(match[5]) };
 }
 
@@ -77,12 +85,17 @@ export function chainCommands(config: ServiceTableConfig, spec: ChainSpec): stri
  * The whole table as one transaction. With `keepAffinity` an existing table is refilled in place, which keeps what clients are bound to;
  * this fails when a table of another layout has the same name. Without it the table is made anew.
  */
-export function* fullSyncCommands(config: ServiceTableConfig, elements: () => Iterable<Element>, options: { readonly keepAffinity: boolean }): Generator<string> {
+export function* fullSyncCommands(
+  config: ServiceTableConfig,
+  elements: () => Iterable<Element>,
+  options: { readonly keepAffinity: boolean },
+): Generator<string> {
   const table = tableText(config.table);
   yield `add table ${table}\n`;
   if (!options.keepAffinity) yield `delete table ${table}\nadd table ${table}\n`;
   yield* declareSets(config);
-  for (const [chain, hook] of baseChains) yield `add chain ${table} ${chain}${hook === "" ? "" : ` { ${hook} }`}\nflush chain ${table} ${chain}\n`;
+  for (const [chain, hook] of baseChains)
+    yield `add chain ${table} ${chain}${hook === "" ? "" : ` { ${hook} }`}\nflush chain ${table} ${chain}\n`;
   const chains = new Map<string, ChainSpec>();
   for (const element of elements()) {
     const spec = chainOfVerdict(element.value);
@@ -141,7 +154,8 @@ function* declareSets(config: ServiceTableConfig): Generator<string> {
     ["set", "restricted", `${byAddress} ;`],
     ["set", "allowed-sources", `${byAddress} . ${type} ; flags interval ;`],
   ];
-  for (const [kind, name, body] of declarations) yield `add ${kind} ${table} ${name} { ${body} }\nflush ${kind} ${table} ${name}\n`;
+  for (const [kind, name, body] of declarations)
+    yield `add ${kind} ${table} ${name} { ${body} }\nflush ${kind} ${table} ${name}\n`;
   yield `add map ${table} affinity { type ${type} . ${type} . inet_proto . inet_service : mark ; size ${AFFINITY_CLIENTS_MAX} ; flags dynamic,timeout ; timeout 3h ; }\n`;
 }
 
@@ -165,7 +179,8 @@ function baseRules(config: ServiceTableConfig): readonly (readonly [string, stri
   const { ip, loopback } = wordsOf(config.table);
   const frontend = `${ip} daddr . meta l4proto . th dport`;
   const port = "meta l4proto . th dport";
-  const nodeAddress = config.nodePortCidrs === undefined ? "" : `${ip} daddr { ${config.nodePortCidrs.join(", ")} } `;
+  const nodeAddress =
+    config.nodePortCidrs === undefined ? "" : `${ip} daddr { ${config.nodePortCidrs.join(", ")} } `;
   const nodePort = `${nodeAddress}fib daddr type local ${ip} daddr != ${loopback}`;
   const restricted = `ct state new ${frontend} @restricted ${frontend} . ${ip} saddr != @allowed-sources drop`;
   return [
@@ -190,9 +205,18 @@ function baseRules(config: ServiceTableConfig): readonly (readonly [string, stri
     ["filter-input", "ct state new jump no-endpoint"],
     ["filter-forward", "ct state new jump no-endpoint"],
     ["filter-output", "ct state new jump no-endpoint"],
-    ["nat-postrouting", `${ip} saddr . ${ip} daddr @hairpin ct status dnat masquerade fully-random`],
-    ["nat-postrouting", `meta mark and ${MASQUERADE_MARK} == ${MASQUERADE_MARK} meta mark set meta mark xor ${MASQUERADE_MARK} masquerade fully-random`],
-    ["nat-postrouting", `ct mark and ${MASQUERADE_MARK} == ${MASQUERADE_MARK} ct status dnat masquerade fully-random`],
+    [
+      "nat-postrouting",
+      `${ip} saddr . ${ip} daddr @hairpin ct status dnat masquerade fully-random`,
+    ],
+    [
+      "nat-postrouting",
+      `meta mark and ${MASQUERADE_MARK} == ${MASQUERADE_MARK} meta mark set meta mark xor ${MASQUERADE_MARK} masquerade fully-random`,
+    ],
+    [
+      "nat-postrouting",
+      `ct mark and ${MASQUERADE_MARK} == ${MASQUERADE_MARK} ct status dnat masquerade fully-random`,
+    ],
   ];
 }
 
@@ -206,16 +230,38 @@ function chainRules(config: ServiceTableConfig, spec: ChainSpec): string[] {
   const rules: string[] = [];
   if (spec.policy === "cluster") rules.push(`${ip} saddr != ${config.podCidr} ${masquerade}`);
   if (spec.policy === "external") rules.push(masquerade);
-  if (spec.policy === "local") rules.push(`${ip} saddr ${config.podCidr} ${shortWay}`, `fib saddr type local ${masquerade} ${shortWay}`);
+  if (spec.policy === "local")
+    rules.push(
+      `${ip} saddr ${config.podCidr} ${shortWay}`,
+      `fib saddr type local ${masquerade} ${shortWay}`,
+    );
   if (spec.endpoints === 0) return [...rules, "drop"];
   const offset = spec.policy === "short" ? ` offset ${SHORT_SLOT_BASE}` : "";
   const slot = `numgen random mod ${spec.endpoints}${offset}`;
-  if (spec.affinity === undefined) return [...rules, `dnat ${ip} to ${frontend} . ${slot} map @${byIp ? "endpoints" : "port-endpoints"}-${spec.protocol}`];
-  if (ip === "ip6") throw new NetworkError("unsupported-machine", "session affinity is not available for IPv6: nft 1.0.6 aborts on a rule with two IPv6 addresses and a mark");
+  if (spec.affinity === undefined)
+    return [
+      ...rules,
+      `dnat ${ip} to ${frontend} . ${slot} map @${byIp ? "endpoints" : "port-endpoints"}-${spec.protocol}`,
+    ];
+  if (ip === "ip6")
+    throw new NetworkError(
+      "unsupported-machine",
+      "session affinity is not available for IPv6: nft 1.0.6 aborts on a rule with two IPv6 addresses and a mark",
+    );
   const client = `${ip} saddr . ${ip} daddr . meta l4proto . th dport`;
   const choose = `meta mark set ${frontend} . ${slot} map @${byIp ? "numbers" : "port-numbers"}`;
   const remember = `update @affinity { ${client} timeout ${spec.affinity}s : meta mark }`;
   const translate = `dnat ${ip} to ${frontend} . meta mark map @${byIp ? "numbered" : "port-numbered"}`;
   // The second half runs when the remembered endpoint is gone: forget it and choose again.
-  return [...rules, choose, `meta mark set ${client} map @affinity`, remember, translate, `delete @affinity { ${client} : meta mark }`, choose, remember, translate];
+  return [
+    ...rules,
+    choose,
+    `meta mark set ${client} map @affinity`,
+    remember,
+    translate,
+    `delete @affinity { ${client} : meta mark }`,
+    choose,
+    remember,
+    translate,
+  ];
 }

@@ -21,6 +21,14 @@ export {
 export { buildOpenApiV2 } from "./openapi/openapi-v2.ts";
 export { encodeOpenApiV2Protobuf } from "./openapi/openapi-v2-protobuf.ts";
 export { buildOpenApiV3, openApiV3Hash, openApiV3Index } from "./openapi/openapi-v3.ts";
+export {
+  createProtobufList,
+  decodeKubernetesProtobuf,
+  encodeKubernetesProtobuf,
+  encodeProtobufWatchEvent,
+  hasProtobufForm,
+} from "./protobuf/kubernetes-protobuf.ts";
+export type { ProtobufDecoded, ProtobufIdentity } from "./protobuf/kubernetes-protobuf.ts";
 export { createResourceRegistry } from "./registry.ts";
 export type { ResourceRegistry } from "./registry.ts";
 export type {

@@ -1,7 +1,8 @@
-/** Writes answers: one object, a Status, text. Headers, pretty printing, YAML, compression and warnings are decided here and nowhere else. */
+/** Writes answers: one object, a Status, text. Headers, pretty printing, YAML, protobuf, compression and warnings are decided here and nowhere else. */
 import { gzip } from "node:zlib";
 import { promisify } from "node:util";
 import { ApiError, statusOf, type Json, type Status } from "@wherry/machinery";
+import { encodeKubernetesProtobuf } from "@wherry/schema";
 import type { Exchange, HeaderValue, ResponseHeaders } from "./exchange.ts";
 import { joinPieces, type Piece } from "./object-encoding.ts";
 import type { Representation } from "./negotiation.ts";
@@ -87,6 +88,10 @@ export async function sendValue(
   warnings: readonly string[],
   extra: ResponseHeaders = {},
 ): Promise<void> {
+  if (representation.media === "protobuf") {
+    const object = value as { readonly [key: string]: Json };
+    return sendProtobuf(exchange, code, encodeKubernetesProtobuf(object), warnings, extra);
+  }
   if (representation.media === "yaml") {
     const { dump } = await import("js-yaml");
     const text = dump(value, { noRefs: true, lineWidth: -1 });
@@ -110,6 +115,18 @@ export async function sendValue(
     warnings,
     extra,
   );
+}
+
+/** An object that is encoded already. */
+export function sendProtobuf(
+  exchange: Exchange,
+  code: number,
+  bytes: Buffer,
+  warnings: readonly string[],
+  extra: ResponseHeaders = {},
+): Promise<void> {
+  const type = "application/vnd.kubernetes.protobuf";
+  return sendBytes(exchange, code, type, [bytes], bytes.length, warnings, extra);
 }
 
 async function sendBytes(

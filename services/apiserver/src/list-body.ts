@@ -1,7 +1,14 @@
 /** Sends a list piece by piece: nothing of the answer is held in memory beyond one chunk, and the event loop is let go between chunks. */
 import { createGzip, type Gzip } from "node:zlib";
+import { createProtobufList, type ProtobufIdentity } from "@wherry/schema";
 import type { Clock } from "@wherry/service-kit";
-import { acceptsGzip, gzipLevel, gzipThresholdBytes, warningHeader } from "./answer.ts";
+import {
+  acceptsGzip,
+  gzipLevel,
+  gzipThresholdBytes,
+  sendProtobuf,
+  warningHeader,
+} from "./answer.ts";
 import type { CacheEntry } from "./cache-entry.ts";
 import type { Exchange, ResponseStream } from "./exchange.ts";
 import { joinPieces, type ObjectEncoding, type Piece } from "./object-encoding.ts";
@@ -43,6 +50,25 @@ export async function sendList(
   const rest = joinPieces(pieces);
   if (sink === undefined) return exchange.send(200, headers, [rest]);
   if (await sink.write(rest)) await sink.end();
+}
+
+/** The envelope of protobuf begins with the size of what it holds, so the list is put together before anything is sent. */
+export async function sendProtobufList(
+  exchange: Exchange,
+  { entries, meta }: ListResult,
+  encoding: ObjectEncoding,
+  warnings: readonly string[],
+  clock: Clock,
+): Promise<void> {
+  const head = JSON.parse(encoding.listHead(meta) + encoding.listTail) as ProtobufIdentity;
+  const list = createProtobufList(head);
+  const turns = createTurns(clock);
+  for (const entry of entries) {
+    if (turns.isOver()) await turns.next();
+    const text = joinPieces(encoding.listItem(entry)).toString();
+    list.item(JSON.parse(text) as Record<string, unknown>);
+  }
+  await sendProtobuf(exchange, 200, list.finish(meta), warnings);
 }
 
 /** The whole list as one text, for YAML and pretty printing. */

@@ -1,13 +1,13 @@
 /**
  * Which representation is sent, from the Accept header (upstream: endpoints/handlers/negotiation). JSON and YAML, and `as=` transformations of
- * JSON. Bodies may be protobuf; answers never are, so clients that list it first fall through to JSON.
+ * JSON. Protobuf is what is accepted last: objects are kept as JSON, so clients that list both get JSON, which costs nothing.
  */
 import { newUnsupportedMediaType, newGenericFailure, ApiError } from "@wherry/machinery";
 
 export type Transformation = "none" | "table" | "partialMetadata";
 
 export interface Representation {
-  readonly media: "json" | "yaml";
+  readonly media: "json" | "yaml" | "protobuf";
   readonly transformation: Transformation;
   /** apiVersion of the transformed kind: meta.k8s.io/v1 or v1beta1. */
   readonly transformationVersion: "v1" | "v1beta1";
@@ -42,34 +42,43 @@ export function parseAccept(header: string | undefined): readonly AcceptClause[]
     .map(({ clause }) => clause);
 }
 
-/** `transformable` lists the `as=` kinds that this endpoint can produce ("Table" …). Throws 406. */
+/** `transformable` lists the `as=` kinds that this endpoint can produce ("Table" …). Tables have no protobuf form. Throws 406. */
 export function negotiate(
   accept: string | undefined,
   query: URLSearchParams,
   userAgent: string | undefined,
   transformable: ReadonlySet<string>,
+  offersProtobuf: () => boolean = () => false,
 ): Representation {
   const pretty = isPretty(query.get("pretty"), userAgent);
+  let protobuf: Representation | undefined;
   for (const { type, subtype, parameters } of parseAccept(accept)) {
     const media = mediaOf(type, subtype);
     if (media === undefined) continue;
     if (parameters["stream"] !== undefined && parameters["stream"] !== "watch") continue;
     const { as } = parameters;
-    if (as === undefined)
-      return { media, transformation: "none", transformationVersion: "v1", pretty };
+    if (as === undefined) {
+      const plain = { media, transformation: "none", transformationVersion: "v1", pretty } as const;
+      if (media !== "protobuf") return plain;
+      protobuf ??= plain;
+      continue;
+    }
     const version = parameters["v"] ?? "v1";
     const isKnown =
       transformable.has(as) &&
       (parameters["g"] ?? "") === "meta.k8s.io" &&
       (version === "v1" || version === "v1beta1");
     if (!isKnown) continue;
-    return {
+    const transformed = {
       media,
       transformation: as === "Table" ? "table" : "partialMetadata",
       transformationVersion: version,
       pretty,
-    };
+    } as const;
+    if (media !== "protobuf") return transformed;
+    if (transformed.transformation !== "table") protobuf ??= transformed;
   }
+  if (protobuf !== undefined && offersProtobuf()) return protobuf;
   throw notAcceptable(offered);
 }
 
@@ -117,10 +126,11 @@ function parseClause(text: string): AcceptClause {
   return { type, subtype, parameters, quality: Number.isFinite(quality) ? quality : 0 };
 }
 
-function mediaOf(type: string, subtype: string): "json" | "yaml" | undefined {
+function mediaOf(type: string, subtype: string): Representation["media"] | undefined {
   if (type === "*" && subtype === "*") return "json";
   if (type !== "application") return undefined;
   if (subtype === "json" || subtype === "*") return "json";
+  if (subtype === "vnd.kubernetes.protobuf") return "protobuf";
   return subtype === "yaml" ? "yaml" : undefined;
 }
 

@@ -3,6 +3,7 @@
  * strings and buffers, so that stored bytes go through without being copied or parsed.
  */
 import { newBadRequest, type Json, type KubeObject, type ListMeta } from "@wherry/machinery";
+import { encodeProtobufWatchEvent } from "@wherry/schema";
 import type { Clock } from "@wherry/service-kit";
 import type { CacheEntry } from "./cache-entry.ts";
 import type { Representation } from "./negotiation.ts";
@@ -21,9 +22,27 @@ export interface ObjectEncoding {
   listItem(entry: CacheEntry): readonly Piece[];
   readonly listTail: string;
   bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): string;
+  /** How a watch writes an event with this object, where it is not as a line of JSON. */
+  watchFrame?(type: string, object: Buffer): Buffer;
 }
 
 export function createEncoding(
+  served: ServedResource,
+  representation: Representation,
+  query: URLSearchParams,
+  clock: Pick<Clock, "now">,
+): ObjectEncoding {
+  const encoding = encodingOf(served, representation, query, clock);
+  if (representation.media !== "protobuf") return encoding;
+  return {
+    ...encoding,
+    key: `protobuf ${encoding.key}`,
+    watchFrame: (type, object) =>
+      encodeProtobufWatchEvent(type, JSON.parse(object.toString()) as Record<string, Json>),
+  };
+}
+
+function encodingOf(
   served: ServedResource,
   representation: Representation,
   query: URLSearchParams,

@@ -1,5 +1,5 @@
 /** Request bodies: bytes to a decoded object, from JSON, YAML or protobuf. */
-import { MachineryError, newBadRequest, type JsonObject } from "@wherry/machinery";
+import { newBadRequest, type JsonObject } from "@wherry/machinery";
 import {
   decodeObject,
   type Decoded,
@@ -85,7 +85,7 @@ async function decodeProtobuf(
   try {
     value = decodeProtobufObject(body, { apiVersion, kind: target.kind });
   } catch (error) {
-    const reason = error instanceof MachineryError ? "unexpected EOF" : (error as Error).message;
+    const reason = (error as Error).message;
     throw newBadRequest(
       `the object provided is unrecognized (must be of type ${target.kind}): ${reason} (${body.subarray(0, 1024).toString("hex")})`,
     );

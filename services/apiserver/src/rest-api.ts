@@ -16,6 +16,7 @@ import {
 import type { EtcdStore } from "@wherry/etcd-api";
 import {
   definitionNameOf,
+  hasProtobufForm,
   schemaOf,
   type DecodeTarget,
   type Draft,
@@ -38,7 +39,7 @@ import { deprecationWarning } from "./deprecated-resources.ts";
 import type { EtcdObjectStore } from "./etcd-object-store.ts";
 import type { Exchange } from "./exchange.ts";
 import { checkName, createAdmission, setNamespace } from "./generic-operations.ts";
-import { joinList, sendList } from "./list-body.ts";
+import { joinList, sendList, sendProtobufList } from "./list-body.ts";
 import { parseListOptions, parseResourceVersion } from "./list-options.ts";
 import { negotiate, type Representation } from "./negotiation.ts";
 import { createEncoding } from "./object-encoding.ts";
@@ -186,6 +187,11 @@ export function createRestApi(deps: RestDeps): RestApi {
       info.query,
       headerText(exchange, "user-agent"),
       transformable,
+      () =>
+        hasProtobufForm(
+          info.apiGroup === "" ? info.apiVersion : `${info.apiGroup}/${info.apiVersion}`,
+          "Status",
+        ),
     );
 
   const cacheOf = (definition: ResourceDefinition): ResourceCache => {
@@ -279,6 +285,8 @@ export function createRestApi(deps: RestDeps): RestApi {
       options,
       exchange.signal,
     );
+    if (representation.media === "protobuf")
+      return sendProtobufList(exchange, result, encoding, warnings.texts, clock);
     if (representation.media === "yaml" || representation.pretty) {
       return sendPieces(
         exchange,
@@ -312,7 +320,10 @@ export function createRestApi(deps: RestDeps): RestApi {
     };
     const start = await prepareWatch(deps, watch);
     const stream = exchange.startStream(200, {
-      "content-type": "application/json",
+      "content-type":
+        representation.media === "protobuf"
+          ? "application/vnd.kubernetes.protobuf;stream=watch"
+          : "application/json",
       "cache-control": "no-cache, private",
       ...warningHeader(warnings.texts),
     });
@@ -489,6 +500,8 @@ export function createRestApi(deps: RestDeps): RestApi {
       if (turns.isOver()) await turns.next();
     }
     const encoding = createEncoding(resource, representation, info.query, clock);
+    if (representation.media === "protobuf")
+      return sendProtobufList(exchange, result, encoding, warnings.texts, clock);
     if (representation.media === "yaml" || representation.pretty) {
       return sendPieces(
         exchange,

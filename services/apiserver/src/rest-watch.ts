@@ -105,15 +105,15 @@ export async function runWatch(
   const frameOf = (event: SelectedEvent, shared: CacheEvent | undefined): Buffer => {
     if (isFirst) {
       isFirst = false;
-      return frame(event.type, encoding.firstObject!(event.entry, event.revision));
+      return frame(encoding, event.type, encoding.firstObject!(event.entry, event.revision));
     }
     if (shared === undefined)
-      return frame(event.type, encoding.object(event.entry, event.revision));
+      return frame(encoding, event.type, encoding.object(event.entry, event.revision));
     const key = `${event.type} ${encoding.key}`;
     shared.frames ??= new Map();
     let bytes = shared.frames.get(key);
     if (bytes === undefined) {
-      bytes = frame(event.type, encoding.object(event.entry, event.revision));
+      bytes = frame(encoding, event.type, encoding.object(event.entry, event.revision));
       shared.frames.set(key, bytes);
     }
     return bytes;
@@ -196,7 +196,7 @@ export async function runWatch(
     pump();
   } catch (error) {
     if (!over.settled) {
-      stream.write(Buffer.from(`{"type":"ERROR","object":${JSON.stringify(statusOf(error))}}\n`));
+      stream.write(frame(encoding, "ERROR", [JSON.stringify(statusOf(error))]));
       finish("end");
     }
   }
@@ -242,7 +242,12 @@ export async function runWatch(
   }
 }
 
-function frame(type: string, object: ReturnType<ObjectEncoding["object"]>): Buffer {
+function frame(
+  encoding: ObjectEncoding,
+  type: string,
+  object: ReturnType<ObjectEncoding["object"]>,
+): Buffer {
+  if (encoding.watchFrame !== undefined) return encoding.watchFrame(type, joinPieces(object));
   return joinPieces([`{"type":"${type}","object":`, ...object, "}\n"]);
 }
 
@@ -251,5 +256,5 @@ function bookmarkFrame(
   revision: number,
   annotations: Readonly<Record<string, string>> | undefined,
 ): Buffer {
-  return Buffer.from(`{"type":"BOOKMARK","object":${encoding.bookmark(revision, annotations)}}\n`);
+  return frame(encoding, "BOOKMARK", [encoding.bookmark(revision, annotations)]);
 }

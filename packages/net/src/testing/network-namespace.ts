@@ -15,14 +15,21 @@ export interface NetworkNamespace extends CommandRunner {
 /** Why namespaces cannot be made here, for `test(…, { skip })`; false when they can. */
 export function missingForNamespaces(programs: readonly string[] = ["ip", "nft"]): string | false {
   for (const program of ["unshare", "nsenter", ...programs]) {
-    if (spawnSync("sh", ["-c", `command -v ${program}`]).status !== 0) return `${program} is not installed`;
+    if (spawnSync("sh", ["-c", `command -v ${program}`]).status !== 0)
+      return `${program} is not installed`;
   }
-  return spawnSync("unshare", ["-n", "true"]).status === 0 ? false : "needs root: network namespaces cannot be made";
+  return spawnSync("unshare", ["-n", "true"]).status === 0
+    ? false
+    : "needs root: network namespaces cannot be made";
 }
 
 /** A fresh network namespace with its loopback up, gone when the process that holds it ends. Addressed by that process' id, never by a name. */
 export async function openNamespace(): Promise<NetworkNamespace> {
-  const holder = spawn("unshare", ["-n", "sh", "-c", "ip link set lo up && echo ready && exec cat"], { stdio: ["pipe", "pipe", "inherit"] });
+  const holder = spawn(
+    "unshare",
+    ["-n", "sh", "-c", "ip link set lo up && echo ready && exec cat"],
+    { stdio: ["pipe", "pipe", "inherit"] },
+  );
   await once(holder.stdout, "data");
   const pid = holder.pid ?? 0;
   const prefix = ["nsenter", `--net=/proc/${pid}/ns/net`, "--"];

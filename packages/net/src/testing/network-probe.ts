@@ -14,14 +14,22 @@ export interface NetworkProbe {
   /** Answers every client with `reply`, a space and the client's address as the listener sees it. */
   listen(target: ProbeTarget & { readonly reply: string }): Promise<void>;
   /** What the listener said, or the error's code (`ECONNREFUSED`, `EHOSTUNREACH` …), or "timeout". */
-  ask(target: ProbeTarget & { readonly localAddress?: string; readonly localPort?: number; readonly timeoutMs?: number }): Promise<string>;
+  ask(
+    target: ProbeTarget & {
+      readonly localAddress?: string;
+      readonly localPort?: number;
+      readonly timeoutMs?: number;
+    },
+  ): Promise<string>;
   close(): Promise<void>;
 }
 
 /** `prefix` is what runs a command inside the namespace. */
 export async function openProbe(prefix: readonly string[]): Promise<NetworkProbe> {
   const worker = fileURLToPath(new URL("./probe-worker.ts", import.meta.url));
-  const child = spawn("env", [...prefix, process.execPath, worker], { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn("env", [...prefix, process.execPath, worker], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   await once(child, "spawn");
   const waiting = new Map<number, (result: string) => void>();
   let lastId = 0;
@@ -40,7 +48,8 @@ export async function openProbe(prefix: readonly string[]): Promise<NetworkProbe
   return {
     async listen(target) {
       const result = await send({ action: "listen", protocol: "tcp", ...target });
-      if (result !== "listening") throw new Error(`listening on ${target.address}:${target.port} failed: ${result}`);
+      if (result !== "listening")
+        throw new Error(`listening on ${target.address}:${target.port} failed: ${result}`);
     },
     ask: (target) => send({ action: "ask", protocol: "tcp", ...target }),
     async close() {

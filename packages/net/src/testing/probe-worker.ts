@@ -21,7 +21,8 @@ interface ProbeRequest {
 
 createInterface({ input: process.stdin }).on("line", (line) => {
   const request = JSON.parse(line) as ProbeRequest;
-  const answer = (result: string): void => void process.stdout.write(`${JSON.stringify({ id: request.id, result })}\n`);
+  const answer = (result: string): void =>
+    void process.stdout.write(`${JSON.stringify({ id: request.id, result })}\n`);
   if (request.action === "listen") listen(request, answer);
   else if (request.protocol === "tcp") askTcp(request, answer);
   else askUdp(request, answer);
@@ -39,13 +40,19 @@ function listen(request: ProbeRequest, answer: (result: string) => void): void {
     return;
   }
   const socket = dgram.createSocket(request.address.includes(":") ? "udp6" : "udp4");
-  socket.on("message", (_message, remote) => socket.send(`${request.reply} ${remote.address}`, remote.port, remote.address));
+  socket.on("message", (_message, remote) =>
+    socket.send(`${request.reply} ${remote.address}`, remote.port, remote.address),
+  );
   socket.on("error", (error: NodeJS.ErrnoException) => answer(error.code ?? "error"));
   socket.bind(request.port, request.address, () => answer("listening"));
 }
 
 function askTcp(request: ProbeRequest, answer: (result: string) => void): void {
-  const socket = net.connect({ host: request.address, port: request.port, ...(request.localAddress === undefined ? {} : { localAddress: request.localAddress }) });
+  const socket = net.connect({
+    host: request.address,
+    port: request.port,
+    ...(request.localAddress === undefined ? {} : { localAddress: request.localAddress }),
+  });
   let text = "";
   let said = false;
   const finish = (result: string): void => {
@@ -71,5 +78,9 @@ function askUdp(request: ProbeRequest, answer: (result: string) => void): void {
   const timer = setTimeout(() => finish("timeout"), request.timeoutMs ?? 2_000);
   socket.once("message", (message) => finish(message.toString()));
   socket.once("error", (error: NodeJS.ErrnoException) => finish(error.code ?? "error"));
-  socket.bind(request.localPort ?? 0, request.localAddress, () => socket.connect(request.port, request.address, (error?: Error) => (error === undefined || error === null ? socket.send("ask") : finish("unreachable"))));
+  socket.bind(request.localPort ?? 0, request.localAddress, () =>
+    socket.connect(request.port, request.address, (error?: Error) =>
+      error === undefined || error === null ? socket.send("ask") : finish("unreachable"),
+    ),
+  );
 }

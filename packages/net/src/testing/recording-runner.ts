@@ -10,12 +10,20 @@ export interface RecordingRunner extends CommandRunner {
 }
 
 /** Runs nothing: records every command and answers what `answer` gives (default: success without output). */
-export function createRecordingRunner(answer: (command: RecordedCommand) => Partial<CommandResult> | Error | undefined = () => undefined): RecordingRunner {
+export function createRecordingRunner(
+  answer: (command: RecordedCommand) => Partial<CommandResult> | Error | undefined = () =>
+    undefined,
+): RecordingRunner {
   const commands: RecordedCommand[] = [];
   return {
     commands,
     async run(command: readonly string[], options: CommandOptions = {}) {
-      const input = options.input === undefined ? "" : typeof options.input === "string" ? options.input : [...options.input].join("");
+      const input =
+        options.input === undefined
+          ? ""
+          : typeof options.input === "string"
+            ? options.input
+            : [...options.input].join("");
       const recorded = { command, input };
       commands.push(recorded);
       const given = answer(recorded);

@@ -14,13 +14,25 @@ const CONNECT_TIMEOUT_MS = 30_000;
 const ANSWER_MAX_BYTES = 16 * 1024;
 
 /** Reaches nodes by HTTP CONNECT to the process that holds the tunnels (K3s' egress selector, KEP-1281's http-connect). */
-export function createConnectDialer(options: { readonly proxyUrl: string; readonly tls: EgressTls }): NodeDialer {
+export function createConnectDialer(options: {
+  readonly proxyUrl: string;
+  readonly tls: EgressTls;
+}): NodeDialer {
   const url = new URL(options.proxyUrl);
-  const dial = async (node: string, host: string, port: number, signal?: AbortSignal): Promise<Duplex> => {
+  const dial = async (
+    node: string,
+    host: string,
+    port: number,
+    signal?: AbortSignal,
+  ): Promise<Duplex> => {
     try {
       return await openConnect(url, options.tls, `${host}:${port}`, signal);
     } catch (error) {
-      throw new NodeUnreachableError(node, `dialing ${host}:${port} through ${url.host}: ${(error as Error).message}`, { cause: error });
+      throw new NodeUnreachableError(
+        node,
+        `dialing ${host}:${port} through ${url.host}: ${(error as Error).message}`,
+        { cause: error },
+      );
     }
   };
   return {
@@ -35,10 +47,20 @@ export function createConnectDialer(options: { readonly proxyUrl: string; readon
 /** TLS over an open stream to the kubelet of `node`, as the API server. */
 export function startKubeletTls(stream: Duplex, node: string, tls: EgressTls): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
-    const secure = tlsConnect({ socket: stream, servername: node, ca: tls.caPem, cert: tls.certPem, key: tls.keyPem });
+    const secure = tlsConnect({
+      socket: stream,
+      servername: node,
+      ca: tls.caPem,
+      cert: tls.certPem,
+      key: tls.keyPem,
+    });
     const fail = (error: Error): void => {
       stream.destroy();
-      reject(new NodeUnreachableError(node, `TLS with the kubelet of ${node} failed: ${error.message}`, { cause: error }));
+      reject(
+        new NodeUnreachableError(node, `TLS with the kubelet of ${node} failed: ${error.message}`, {
+          cause: error,
+        }),
+      );
     };
     secure.once("error", fail);
     stream.once("close", () => fail(new Error("the connection closed")));
@@ -49,9 +71,21 @@ export function startKubeletTls(stream: Duplex, node: string, tls: EgressTls): P
   });
 }
 
-function openConnect(url: URL, tls: EgressTls, target: string, signal?: AbortSignal): Promise<Duplex> {
+function openConnect(
+  url: URL,
+  tls: EgressTls,
+  target: string,
+  signal?: AbortSignal,
+): Promise<Duplex> {
   return new Promise((resolve, reject) => {
-    const socket = tlsConnect({ host: url.hostname, port: Number(url.port === "" ? 443 : url.port), ca: tls.caPem, cert: tls.certPem, key: tls.keyPem, ALPNProtocols: ["http/1.1"] });
+    const socket = tlsConnect({
+      host: url.hostname,
+      port: Number(url.port === "" ? 443 : url.port),
+      ca: tls.caPem,
+      cert: tls.certPem,
+      key: tls.keyPem,
+      ALPNProtocols: ["http/1.1"],
+    });
     let answer = Buffer.alloc(0);
     const settle = (error?: Error): void => {
       socket.setTimeout(0);
@@ -75,7 +109,9 @@ function openConnect(url: URL, tls: EgressTls, target: string, signal?: AbortSig
       const [statusLine = ""] = answer.toString("latin1", 0, end).split("\r\n");
       const status = Number(statusLine.split(" ")[1]);
       if (status !== 200) {
-        settle(new Error(`the proxy answered ${statusLine}: ${answer.toString("utf8", end + 4).trim()}`));
+        settle(
+          new Error(`the proxy answered ${statusLine}: ${answer.toString("utf8", end + 4).trim()}`),
+        );
         return;
       }
       socket.pause();

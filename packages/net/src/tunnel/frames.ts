@@ -54,8 +54,13 @@ export function decodeFrame(message: Buffer): Frame {
   if (!KNOWN_TYPES.has(type)) throw new FrameError(`unknown frame type ${type}`);
   if (hasDeadline(type)) readVarint(message, cursor);
   const payload = message.subarray(cursor.offset);
-  if (type === frameType.connect && payload.length > CONNECT_MAX_BYTES) throw new FrameError("the connect address is too long");
-  return { connectionId, type: type as FrameType, payload: type === frameType.error ? payload.subarray(0, ERROR_MAX_BYTES) : payload };
+  if (type === frameType.connect && payload.length > CONNECT_MAX_BYTES)
+    throw new FrameError("the connect address is too long");
+  return {
+    connectionId,
+    type: type as FrameType,
+    payload: type === frameType.error ? payload.subarray(0, ERROR_MAX_BYTES) : payload,
+  };
 }
 
 /** The payload of a SyncConnections frame: little-endian uint64 each. */
@@ -68,7 +73,8 @@ export function encodeConnectionIds(ids: Iterable<number>): Buffer {
 
 export function decodeConnectionIds(payload: Buffer): Set<number> {
   const ids = new Set<number>();
-  for (let offset = 0; offset + 8 <= payload.length; offset += 8) ids.add(Number(payload.readBigUInt64LE(offset)));
+  for (let offset = 0; offset + 8 <= payload.length; offset += 8)
+    ids.add(Number(payload.readBigUInt64LE(offset)));
   return ids;
 }
 

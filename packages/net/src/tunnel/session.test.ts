@@ -15,10 +15,16 @@ import { createTunnelSession, type TunnelSession } from "./session.ts";
 
 test("frames survive a round trip, and no bytes make the decoder throw anything but FrameError", () => {
   fc.assert(
-    fc.property(fc.nat(), fc.nat(), fc.constantFrom(...Object.values(frameType)), fc.uint8Array({ maxLength: 90 }), (id, connectionId, type, payload) => {
-      const frame = { connectionId, type, payload: Buffer.from(payload) };
-      assert.deepEqual(decodeFrame(encodeFrame(id, frame)), frame);
-    }),
+    fc.property(
+      fc.nat(),
+      fc.nat(),
+      fc.constantFrom(...Object.values(frameType)),
+      fc.uint8Array({ maxLength: 90 }),
+      (id, connectionId, type, payload) => {
+        const frame = { connectionId, type, payload: Buffer.from(payload) };
+        assert.deepEqual(decodeFrame(encodeFrame(id, frame)), frame);
+      },
+    ),
   );
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
@@ -33,7 +39,11 @@ test("frames survive a round trip, and no bytes make the decoder throw anything 
 
 test("a frame has the bytes that Go's PutVarint makes", () => {
   // id 1, connection 2, type Connect (2), deadline 15000 as zig-zag varints: 02 04 04 b0 ea 01.
-  const bytes = encodeFrame(1, { connectionId: 2, type: frameType.connect, payload: Buffer.from("tcp/a:1") });
+  const bytes = encodeFrame(1, {
+    connectionId: 2,
+    type: frameType.connect,
+    payload: Buffer.from("tcp/a:1"),
+  });
   assert.equal(bytes.toString("hex"), `020404b0ea01${Buffer.from("tcp/a:1").toString("hex")}`);
 });
 
@@ -49,18 +59,29 @@ after(() => {
   http.close();
 });
 
-async function pair(connectTo: (protocol: string, address: string) => Promise<Duplex | undefined>, clock = systemClock): Promise<{ server: TunnelSession; client: TunnelSession }> {
+async function pair(
+  connectTo: (protocol: string, address: string) => Promise<Duplex | undefined>,
+  clock = systemClock,
+): Promise<{ server: TunnelSession; client: TunnelSession }> {
   const accepted = once(sockets, "connection") as Promise<[WebSocket]>;
   const dialed = new WebSocket(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`);
   const [[socket]] = await Promise.all([accepted, once(dialed, "open")]);
   return {
     server: createTunnelSession(socket, { role: "server", clock, log: silentLogger }),
-    client: createTunnelSession(dialed, { role: "client", clock, log: silentLogger, connect: connectTo }),
+    client: createTunnelSession(dialed, {
+      role: "client",
+      clock,
+      log: silentLogger,
+      connect: connectTo,
+    }),
   };
 }
 
 test("20 MB go both ways through one connection while another one works", async () => {
-  const echo = createTcpServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket)).listen(0, "127.0.0.1");
+  const echo = createTcpServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket)).listen(
+    0,
+    "127.0.0.1",
+  );
   await once(echo, "listening");
   const { port } = echo.address() as AddressInfo;
   const { server, client } = await pair(async () => {
@@ -97,11 +118,14 @@ test("a slow reader pauses the sender instead of filling memory", async () => {
   const stream = server.open("tcp", "source:1");
   await once(stream, "readable");
   // What is under way settles: nobody reads, so the source must come to rest far before its end.
-  for (let before = -1; before !== produced; ) {
+  for (let before = -1; before !== produced;) {
     before = produced;
     for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   }
-  assert.ok(produced < 32 * 1024 * 1024, `the source gave ${produced} bytes to a reader that took none`);
+  assert.ok(
+    produced < 32 * 1024 * 1024,
+    `the source gave ${produced} bytes to a reader that took none`,
+  );
   stream.destroy();
   server.close();
 });

@@ -10,7 +10,16 @@
 import type { Duplex } from "node:stream";
 import { createDeferred, type Clock, type Logger, type Timer } from "@wherry/service-kit";
 import type { WebSocket } from "ws";
-import { decodeConnectionIds, decodeFrame, encodeConnectionIds, encodeFrame, END_OF_STREAM, frameType, type Frame, type FrameType } from "./frames.ts";
+import {
+  decodeConnectionIds,
+  decodeFrame,
+  encodeConnectionIds,
+  encodeFrame,
+  END_OF_STREAM,
+  frameType,
+  type Frame,
+  type FrameType,
+} from "./frames.ts";
 import { TunnelStream } from "./tunnel-stream.ts";
 
 export interface TunnelSessionOptions {
@@ -40,7 +49,10 @@ const DIAL_MAX_MS = 60_000;
 /** Connections of one session; more are refused. */
 const CONNECTIONS_MAX = 4_096;
 
-export function createTunnelSession(socket: WebSocket, options: TunnelSessionOptions): TunnelSession {
+export function createTunnelSession(
+  socket: WebSocket,
+  options: TunnelSessionOptions,
+): TunnelSession {
   const { clock, log } = options;
   const streams = new Map<number, TunnelStream>();
   const done = createDeferred();
@@ -51,13 +63,22 @@ export function createTunnelSession(socket: WebSocket, options: TunnelSessionOpt
   let syncedAtMs = heardAtMs;
   let ended = false;
 
-  const send = (connectionId: number, type: FrameType, payload: Buffer, callback?: (error?: Error) => void): void => {
+  const send = (
+    connectionId: number,
+    type: FrameType,
+    payload: Buffer,
+    callback?: (error?: Error) => void,
+  ): void => {
     if (socket.readyState !== socket.OPEN) {
       callback?.(new Error("the tunnel is closed"));
       return;
     }
     messageId += 1;
-    socket.send(encodeFrame(messageId, { connectionId, type, payload }), { binary: true }, callback);
+    socket.send(
+      encodeFrame(messageId, { connectionId, type, payload }),
+      { binary: true },
+      callback,
+    );
   };
   const empty = Buffer.alloc(0);
   const createStream = (id: number): TunnelStream => {
@@ -94,7 +115,10 @@ export function createTunnelSession(socket: WebSocket, options: TunnelSessionOpt
       syncedAtMs = nowMs;
       send(0, frameType.syncConnections, encodeConnectionIds(streams.keys()));
     }
-    timer = clock.setTimer(options.role === "client" ? PING_INTERVAL_MS : SYNC_INTERVAL_MS / 2, tick);
+    timer = clock.setTimer(
+      options.role === "client" ? PING_INTERVAL_MS : SYNC_INTERVAL_MS / 2,
+      tick,
+    );
   };
 
   const onFrame = (frame: Frame): void => {
@@ -104,7 +128,8 @@ export function createTunnelSession(socket: WebSocket, options: TunnelSessionOpt
         void accept(frame.connectionId, frame.payload.toString());
         return;
       case frameType.data:
-        if (stream === undefined) send(frame.connectionId, frameType.error, Buffer.from("connection not found"));
+        if (stream === undefined)
+          send(frame.connectionId, frameType.error, Buffer.from("connection not found"));
         else stream.receive(frame.payload);
         return;
       case frameType.error: {
@@ -120,7 +145,8 @@ export function createTunnelSession(socket: WebSocket, options: TunnelSessionOpt
         return;
       case frameType.syncConnections: {
         const alive = decodeConnectionIds(frame.payload);
-        for (const [id, known] of streams) if (!alive.has(id)) known.peerClosed("the peer no longer knows this connection", false);
+        for (const [id, known] of streams)
+          if (!alive.has(id)) known.peerClosed("the peer no longer knows this connection", false);
         return;
       }
       case frameType.addClient:
@@ -142,7 +168,9 @@ export function createTunnelSession(socket: WebSocket, options: TunnelSessionOpt
       stream.destroy(new Error("too many connections"));
       return;
     }
-    const late = clock.setTimer(DIAL_MAX_MS, () => stream.destroy(new Error(`dialing ${target} took too long`)));
+    const late = clock.setTimer(DIAL_MAX_MS, () =>
+      stream.destroy(new Error(`dialing ${target} took too long`)),
+    );
     try {
       const upstream = await options.connect(target.slice(0, slash), target.slice(slash + 1));
       if (upstream === undefined) {
@@ -161,7 +189,11 @@ export function createTunnelSession(socket: WebSocket, options: TunnelSessionOpt
     heardAtMs = clock.monotonic();
     if (!isBinary) return;
     try {
-      const message = Buffer.isBuffer(data) ? data : Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data);
+      const message = Buffer.isBuffer(data)
+        ? data
+        : Array.isArray(data)
+          ? Buffer.concat(data)
+          : Buffer.from(data);
       onFrame(decodeFrame(message));
     } catch (error) {
       log.warn({ err: error }, "tunnel frame not understood");
@@ -183,7 +215,8 @@ export function createTunnelSession(socket: WebSocket, options: TunnelSessionOpt
       nextConnection += 1;
       const stream = createStream(id);
       if (ended) stream.destroy(new Error("the tunnel is closed"));
-      else if (streams.size > CONNECTIONS_MAX) stream.destroy(new Error("too many connections in this tunnel"));
+      else if (streams.size > CONNECTIONS_MAX)
+        stream.destroy(new Error("too many connections in this tunnel"));
       else send(id, frameType.connect, Buffer.from(`${protocol}/${address}`));
       return stream;
     },

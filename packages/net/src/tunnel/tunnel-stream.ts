@@ -81,7 +81,11 @@ export class TunnelStream extends Duplex {
     this.#deliver();
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+  override _write(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    callback: (error?: Error | null) => void,
+  ): void {
     const write = (): void => this.#link.send(chunk, callback);
     if (this.#pausedByPeer) this.#blockedWrite = write;
     else write();

@@ -4,7 +4,7 @@ import { createApiClient, createHttpTransport } from "@wherry/client";
 import { cidrContains, createCommandRunner, parseCidr, tryParseAddress } from "@wherry/net";
 import { detectNodeIp } from "@wherry/node-agent";
 import { readPair } from "@wherry/pki";
-import { createLogger, createMetrics, runServices, systemClock, UsageError, type Logger, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
+import { createLogger, createMetrics, runServices, systemClock, UsageError, type FlagValues, type Logger, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
 import { createKubeletGate, createTunnelClient, joinCluster } from "@wherry/tunnel-proxy";
 import type { Command } from "../command.ts";
 import { isSet, oneOf, textOf } from "../flag-values.ts";
@@ -27,10 +27,10 @@ export const agentCommand: Command = {
 
 async function runAgent(context: ProcessContext, { values }: ParsedFlags): Promise<void> {
   const log = await createLogger({ level: isSet(values, "debug") ? "debug" : "info", format: oneOf(values, "log-format", ["text", "json"], "text") });
-  const serverUrl = textOf(values, "server");
-  if (serverUrl === undefined) throw new UsageError("--server is required: https://HOST:6443 of the cluster to join");
+  const serverUrl = serverUrlOf(values);
   const node = await nodeSettingsOf(values, context);
   const token = await tokenOf(values, "token");
+  if (token === undefined) throw new UsageError("--token is required: it stands in <data-dir>/server/node-token on the server");
   if (!context.isRoot) throw new Error("running containers needs root: start wherry agent as root");
   const release = await claimMachine({ dataDir: node.dataDir, withNode: true, pid: context.pid });
   try {
@@ -40,10 +40,17 @@ async function runAgent(context: ProcessContext, { values }: ParsedFlags): Promi
   }
 }
 
+function serverUrlOf(values: FlagValues): string {
+  const text = textOf(values, "server");
+  if (text === undefined) throw new UsageError("--server is required: https://HOST:6443 of the cluster to join");
+  if (!URL.canParse(text) || new URL(text).protocol !== "https:") throw new UsageError(`--server must be a URL such as https://HOST:6443, not "${text}"`);
+  return text;
+}
+
 interface AgentRun {
   readonly log: Logger;
   readonly serverUrl: string;
-  readonly token: string | undefined;
+  readonly token: string;
   readonly node: NodeSettings;
 }
 

@@ -1,8 +1,15 @@
 import { resources } from "@wherry/client";
-import { objectKey, type EndpointSlice, type KubeObject, type Node, type Service as KubeService } from "@wherry/machinery";
-import { foldName, NetworkError, readAddresses, runChecked, type CommandRunner } from "@wherry/net";
+import {
+  objectKey,
+  type EndpointSlice,
+  type KubeObject,
+  type Node,
+  type Service as KubeService,
+} from "@wherry/machinery";
+import { NetworkError, readAddresses, runChecked, type CommandRunner } from "@wherry/net";
 import { createDeferred, createService, type Service } from "@wherry/service-kit";
 import { connectDnsProcess, type DnsConnection } from "./dns/dns-process.ts";
+import { foldName } from "./dns/dns-name.ts";
 import { openResolvConf, type ResolvConf } from "./dns/resolv-conf.ts";
 import { zoneHost, zoneService } from "./dns/zone-services.ts";
 import type { ZoneService } from "./dns/zone-entry.ts";
@@ -25,18 +32,27 @@ const BY_SERVICE = "network/service";
  * Feeds the DNS process of this node: starts or adopts it, sends a snapshot at each connection and every change after it. Stopping leaves
  * the process answering with what it knows.
  */
-export function createClusterDns(config: ClusterDnsConfig, deps: NetworkDeps & { readonly run: CommandRunner }): ClusterDns {
+export function createClusterDns(
+  config: ClusterDnsConfig,
+  deps: NetworkDeps & { readonly run: CommandRunner },
+): ClusterDns {
   const { run, clock } = deps;
   const log = deps.log.child({ component: "cluster-dns" });
   const source = informersOf(deps);
   const services = source.informers.informer<KubeService>(resources.services);
-  const slices = source.informers.informer<EndpointSlice>(resources.endpointSlices, { indexes: { [BY_SERVICE]: servicesOfSlice } });
+  const slices = source.informers.informer<EndpointSlice>(resources.endpointSlices, {
+    indexes: { [BY_SERVICE]: servicesOfSlice },
+  });
   const namespaces = source.informers.informer(resources.namespaces);
   const nodes = source.informers.informer<Node>(resources.nodes);
   const answering = createDeferred();
   const stopping = new AbortController();
   const subscriptions: (() => void)[] = [];
-  const dirty = { services: new Set<string>(), namespaces: new Set<string>(), hosts: new Set<string>() };
+  const dirty = {
+    services: new Set<string>(),
+    namespaces: new Set<string>(),
+    hosts: new Set<string>(),
+  };
   let sent = { upstreams: "", sources: "" };
   let connection: DnsConnection | undefined;
   let resolvConf: ResolvConf | undefined;
@@ -45,14 +61,17 @@ export function createClusterDns(config: ClusterDnsConfig, deps: NetworkDeps & {
 
   const describe = (key: string): ZoneService | undefined => {
     const service = services.store.get(key);
-    return service === undefined ? undefined : zoneService(service, slices.store.byIndex(BY_SERVICE, key));
+    return service === undefined
+      ? undefined
+      : zoneService(service, slices.store.byIndex(BY_SERVICE, key));
   };
 
   const sendServices = async (to: DnsConnection, keys: Iterable<string>): Promise<void> => {
     let put: ZoneService[] = [];
     let removed: string[] = [];
     const flush = async (): Promise<void> => {
-      if (put.length + removed.length > 0) await to.send({ type: "put", services: put, removedServices: removed });
+      if (put.length + removed.length > 0)
+        await to.send({ type: "put", services: put, removedServices: removed });
       put = [];
       removed = [];
       await new Promise<void>((resolve) => setImmediate(resolve));
@@ -70,17 +89,33 @@ export function createClusterDns(config: ClusterDnsConfig, deps: NetworkDeps & {
     const upstreams = (await resolvConf?.upstreams()) ?? [];
     const block = ipv4Block(nodes.store.get(config.nodeName));
     const blocks = block === undefined ? [] : [block];
-    if (JSON.stringify(upstreams) !== sent.upstreams) await to.send({ type: "upstreams", upstreams });
+    if (JSON.stringify(upstreams) !== sent.upstreams)
+      await to.send({ type: "upstreams", upstreams });
     if (JSON.stringify(blocks) !== sent.sources) await to.send({ type: "sources", blocks });
     sent = { upstreams: JSON.stringify(upstreams), sources: JSON.stringify(blocks) };
   };
 
   const connect = async (): Promise<DnsConnection> => {
-    const made = await connectDnsProcess({ runDir: config.runDir, command: config.dnsCommand, clock, log, run, signal: stopping.signal });
+    const made = await connectDnsProcess({
+      runDir: config.runDir,
+      command: config.dnsCommand,
+      clock,
+      log,
+      run,
+      signal: stopping.signal,
+    });
     for (const set of Object.values(dirty)) set.clear();
     sent = { upstreams: "", sources: "" };
     try {
-      await made.send({ type: "reset", settings: { domain: config.domain, address: config.address, clusterCidrs: config.clusterCidrs }, listen: { address: config.address, port: config.port } });
+      await made.send({
+        type: "reset",
+        settings: {
+          domain: config.domain,
+          address: config.address,
+          clusterCidrs: config.clusterCidrs,
+        },
+        listen: { address: config.address, port: config.port },
+      });
       await sendSurroundings(made);
       await made.send({
         type: "put",
@@ -90,8 +125,15 @@ export function createClusterDns(config: ClusterDnsConfig, deps: NetworkDeps & {
       await sendServices(made, [...services.store.keys()]);
       await made.send({ type: "commit" });
       const reply = await made.nextReply();
-      if (reply.type !== "committed") throw new NetworkError("command-failed", `the DNS process cannot answer on ${config.address}:${config.port}: ${reply.type === "failed" ? reply.message : "unexpected reply"}`);
-      log.info({ pid: made.pid, adopted: made.adopted, services: reply.services }, "cluster DNS answers");
+      if (reply.type !== "committed")
+        throw new NetworkError(
+          "command-failed",
+          `the DNS process cannot answer on ${config.address}:${config.port}: ${reply.type === "failed" ? reply.message : "unexpected reply"}`,
+        );
+      log.info(
+        { pid: made.pid, adopted: made.adopted, services: reply.services },
+        "cluster DNS answers",
+      );
     } catch (error) {
       made.close();
       throw error;
@@ -112,7 +154,11 @@ export function createClusterDns(config: ClusterDnsConfig, deps: NetworkDeps & {
       answering.resolve();
       return;
     }
-    const changed = { services: [...dirty.services], namespaces: [...dirty.namespaces], hosts: [...dirty.hosts] };
+    const changed = {
+      services: [...dirty.services],
+      namespaces: [...dirty.namespaces],
+      hosts: [...dirty.hosts],
+    };
     for (const set of Object.values(dirty)) set.clear();
     await sendSurroundings(connection);
     if (changed.namespaces.length + changed.hosts.length > 0) {
@@ -123,18 +169,34 @@ export function createClusterDns(config: ClusterDnsConfig, deps: NetworkDeps & {
       await connection.send({
         type: "put",
         namespaces: changed.namespaces.filter((name) => namespaces.store.get(name) !== undefined),
-        removedNamespaces: changed.namespaces.filter((name) => namespaces.store.get(name) === undefined),
+        removedNamespaces: changed.namespaces.filter(
+          (name) => namespaces.store.get(name) === undefined,
+        ),
         hosts: hosts.flatMap(({ host }) => host ?? []),
-        removedHosts: hosts.flatMap(({ name, host }) => (host === undefined ? [foldName(name)] : [])),
+        removedHosts: hosts.flatMap(({ name, host }) =>
+          host === undefined ? [foldName(name)] : [],
+        ),
       });
     }
     if (changed.services.length > 0) await sendServices(connection, changed.services);
   };
 
   const ensureAddress = async (): Promise<void> => {
-    const present = (await readAddresses(run)).some((entry) => entry.link === "lo" && entry.address === config.address);
+    const present = (await readAddresses(run)).some(
+      (entry) => entry.link === "lo" && entry.address === config.address,
+    );
     // Scope host: the kernel must not choose it as the source of what the node sends elsewhere.
-    if (!present) await runChecked(run, ["ip", "addr", "add", `${config.address}/32`, "dev", "lo", "scope", "host"]);
+    if (!present)
+      await runChecked(run, [
+        "ip",
+        "addr",
+        "add",
+        `${config.address}/32`,
+        "dev",
+        "lo",
+        "scope",
+        "host",
+      ]);
   };
 
   const service = createService({
@@ -159,7 +221,9 @@ export function createClusterDns(config: ClusterDnsConfig, deps: NetworkDeps & {
       source.start();
       const ready = AbortSignal.any([stopping.signal, signal]);
       // Before everything is known, an answer would be that a name does not exist.
-      Promise.all([services, slices, namespaces, nodes].map((informer) => informer.whenSynced(ready))).then(
+      Promise.all(
+        [services, slices, namespaces, nodes].map((informer) => informer.whenSynced(ready)),
+      ).then(
         () => follow(begin),
         () => {},
       );
@@ -172,7 +236,8 @@ export function createClusterDns(config: ClusterDnsConfig, deps: NetworkDeps & {
       connection?.close();
       await source.stop();
     },
-    health: () => (failure === undefined ? { status: "ok" } : { status: "failing", reason: failure }),
+    health: () =>
+      failure === undefined ? { status: "ok" } : { status: "failing", reason: failure },
   });
   return Object.assign(service, { whenAnswering: () => answering.promise });
 
@@ -191,11 +256,18 @@ export function createClusterDns(config: ClusterDnsConfig, deps: NetworkDeps & {
     subscriptions.push(
       services.subscribe({ onAdd: onService, onUpdate: onService, onDelete: onService }),
       slices.subscribe({ onAdd: onSlice, onUpdate: onSlice, onDelete: onSlice }),
-      namespaces.subscribe({ onAdd: (one) => mark(dirty.namespaces, objectKey(one)), onDelete: (one) => mark(dirty.namespaces, objectKey(one)) }),
+      namespaces.subscribe({
+        onAdd: (one) => mark(dirty.namespaces, objectKey(one)),
+        onDelete: (one) => mark(dirty.namespaces, objectKey(one)),
+      }),
       nodes.subscribe({
         onAdd: (node) => mark(dirty.hosts, objectKey(node)),
         onUpdate: (node, previous) => {
-          if (JSON.stringify([zoneHost(node), ipv4Block(node)]) !== JSON.stringify([zoneHost(previous), ipv4Block(previous)])) mark(dirty.hosts, objectKey(node));
+          if (
+            JSON.stringify([zoneHost(node), ipv4Block(node)]) !==
+            JSON.stringify([zoneHost(previous), ipv4Block(previous)])
+          )
+            mark(dirty.hosts, objectKey(node));
         },
         onDelete: (node) => mark(dirty.hosts, objectKey(node)),
       }),

@@ -26,9 +26,15 @@ export function cniConfig(options: CniConfigOptions): string {
     ipMasq: false,
     hairpinMode: true,
     mtu: options.mtu,
-    ipam: { type: "host-local", dataDir: options.leaseDir, ranges: [[{ subnet: options.podCidr }]] },
+    ipam: {
+      type: "host-local",
+      dataDir: options.leaseDir,
+      ranges: [[{ subnet: options.podCidr }]],
+    },
   };
-  const plugins = options.bandwidth ? [bridge, { type: "bandwidth", capabilities: { bandwidth: true } }] : [bridge];
+  const plugins = options.bandwidth
+    ? [bridge, { type: "bandwidth", capabilities: { bandwidth: true } }]
+    : [bridge];
   return `${JSON.stringify({ cniVersion: "1.0.0", name: CNI_NETWORK, plugins }, undefined, 2)}\n`;
 }
 

@@ -21,7 +21,10 @@ export interface Announcement {
 
 /** The annotations of this node. */
 export function announce(announcement: Announcement): Record<string, string> {
-  const data = announcement.backend === "vxlan" ? JSON.stringify({ VNI: announcement.vni, VtepMAC: announcement.mac }) : "null";
+  const data =
+    announcement.backend === "vxlan"
+      ? JSON.stringify({ VNI: announcement.vni, VtepMAC: announcement.mac })
+      : "null";
   return {
     [flannelAnnotation.backendData]: data,
     [flannelAnnotation.backendType]: announcement.backend,
@@ -36,7 +39,9 @@ export function announcedMac(node: Node | undefined): string | undefined {
   if (data === undefined) return undefined;
   try {
     const mac = (JSON.parse(data) as { VtepMAC?: unknown } | null)?.VtepMAC;
-    return typeof mac === "string" && /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac) ? mac.toLowerCase() : undefined;
+    return typeof mac === "string" && /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)
+      ? mac.toLowerCase()
+      : undefined;
   } catch {
     // Somebody else's text; a new announcement replaces it.
     return undefined;
@@ -49,7 +54,13 @@ export function peerOf(node: Node, backend: OverlayBackend): VxlanPeer | undefin
   const publicAddress = annotations[flannelAnnotation.publicIp];
   const podCidr = ipv4Block(node);
   const name = node.metadata.name;
-  if (name === undefined || podCidr === undefined || publicAddress === undefined || tryParseAddress(publicAddress)?.family !== 4) return undefined;
+  if (
+    name === undefined ||
+    podCidr === undefined ||
+    publicAddress === undefined ||
+    tryParseAddress(publicAddress)?.family !== 4
+  )
+    return undefined;
   if (annotations[flannelAnnotation.backendType] !== backend) return undefined;
   const mac = announcedMac(node);
   if (backend === "host-gw") return { name, podCidr, publicAddress, mac: "" };
@@ -58,7 +69,8 @@ export function peerOf(node: Node, backend: OverlayBackend): VxlanPeer | undefin
 
 /** The node's IPv4 block of pod addresses. */
 export function ipv4Block(node: Node | undefined): string | undefined {
-  const blocks = node?.spec.podCIDRs ?? (node?.spec.podCIDR === undefined ? [] : [node.spec.podCIDR]);
+  const blocks =
+    node?.spec.podCIDRs ?? (node?.spec.podCIDR === undefined ? [] : [node.spec.podCIDR]);
   return blocks.find((block) => {
     try {
       return parseCidr(block).family === 4;

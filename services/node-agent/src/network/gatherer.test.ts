@@ -6,7 +6,13 @@ import { createGatherer } from "./gatherer.ts";
 test("a burst is one run, at the latest after the greatest delay", async () => {
   const clock = createManualClock();
   const runs: number[] = [];
-  const gatherer = createGatherer({ clock, delayMs: 20, delayMaxMs: 50, work: async () => void runs.push(clock.monotonic()), onFailure: () => assert.fail() });
+  const gatherer = createGatherer({
+    clock,
+    delayMs: 20,
+    delayMaxMs: 50,
+    work: async () => void runs.push(clock.monotonic()),
+    onFailure: () => assert.fail(),
+  });
   for (let index = 0; index < 10; index += 1) {
     gatherer.request();
     await clock.advance(10);
@@ -27,7 +33,13 @@ test("runs do not overlap, and a request during one leads to another", async () 
     await new Promise<void>((resolve) => ends.push(resolve));
     running -= 1;
   };
-  const gatherer = createGatherer({ clock, delayMs: 1, delayMaxMs: 1, work, onFailure: () => assert.fail() });
+  const gatherer = createGatherer({
+    clock,
+    delayMs: 1,
+    delayMaxMs: 1,
+    work,
+    onFailure: () => assert.fail(),
+  });
   gatherer.request();
   await clock.advance(1);
   gatherer.request();
@@ -48,7 +60,15 @@ test("a failure is tried again, each time later", async () => {
     failures += 1;
     if (failures < 4) throw new Error("no");
   };
-  const gatherer = createGatherer({ clock, delayMs: 0, delayMaxMs: 0, retryMs: 100, retryMaxMs: 250, work, onFailure: (_error, retryMs) => waits.push(retryMs) });
+  const gatherer = createGatherer({
+    clock,
+    delayMs: 0,
+    delayMaxMs: 0,
+    retryMs: 100,
+    retryMaxMs: 250,
+    work,
+    onFailure: (_error, retryMs) => waits.push(retryMs),
+  });
   gatherer.request();
   await clock.advance(0);
   gatherer.request();

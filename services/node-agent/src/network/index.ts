@@ -1,7 +1,12 @@
 export { createClusterDns } from "./cluster-dns.ts";
 export type { ClusterDns } from "./cluster-dns.ts";
 export { terminateDns } from "./dns/dns-process.ts";
-export { clusterDnsConfig, networkPaths, podNetworkConfig, serviceRouterConfig } from "./network-config.ts";
+export {
+  clusterDnsConfig,
+  networkPaths,
+  podNetworkConfig,
+  serviceRouterConfig,
+} from "./network-config.ts";
 export type { ClusterDnsConfig, PodNetworkConfig, ServiceRouterConfig } from "./network-config.ts";
 export { detectNodeIp } from "./node-address.ts";
 export type { DetectedNodeIp, NodeAddressOptions } from "./node-address.ts";

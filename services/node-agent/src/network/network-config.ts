@@ -66,6 +66,12 @@ export const clusterDnsConfig = z.strictObject({
 export type ClusterDnsConfig = Readonly<z.output<typeof clusterDnsConfig>>;
 
 /** The places below the data dir, in K3s' layout. */
-export function networkPaths(dataDir: string): { readonly cniConfDir: string; readonly dnsRunDir: string } {
-  return { cniConfDir: join(dataDir, "agent", "etc", "cni", "net.d"), dnsRunDir: join(dataDir, "agent", "dns") };
+export function networkPaths(dataDir: string): {
+  readonly cniConfDir: string;
+  readonly dnsRunDir: string;
+} {
+  return {
+    cniConfDir: join(dataDir, "agent", "etc", "cni", "net.d"),
+    dnsRunDir: join(dataDir, "agent", "dns"),
+  };
 }

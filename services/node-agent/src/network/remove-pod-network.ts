@@ -1,6 +1,15 @@
 import { rm, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { applyNft, listNftTables, NetworkError, readAddresses, readLinks, readRoutes, runChecked, type CommandRunner } from "@wherry/net";
+import {
+  applyNft,
+  listNftTables,
+  NetworkError,
+  readAddresses,
+  readLinks,
+  readRoutes,
+  runChecked,
+  type CommandRunner,
+} from "@wherry/net";
 import { BRIDGE, CNI_CONFIG_FILE, CNI_NETWORK } from "./cni-config.ts";
 import { isPeerRoute } from "./peer-route.ts";
 import { VXLAN_DEVICE } from "./pod-network.ts";
@@ -28,8 +37,16 @@ export interface RemovalCounts {
  * Takes everything away that the pod network, service routing and the cluster DNS put into the kernel and onto the disk. Pods' own ends
  * of their links are removed with the bridge's ports. Nothing there is not an error.
  */
-export async function removePodNetwork(run: CommandRunner, options: RemovalOptions): Promise<RemovalCounts> {
-  const { dnsAddresses = ["10.43.0.10"], cniLeaseDir = "/var/lib/cni/networks", clusterCidr = "10.42.0.0/16", serviceCidr = "10.43.0.0/16" } = options;
+export async function removePodNetwork(
+  run: CommandRunner,
+  options: RemovalOptions,
+): Promise<RemovalCounts> {
+  const {
+    dnsAddresses = ["10.43.0.10"],
+    cniLeaseDir = "/var/lib/cni/networks",
+    clusterCidr = "10.42.0.0/16",
+    serviceCidr = "10.43.0.0/16",
+  } = options;
   const links = await removeLinks(run);
   const routes = await removeRoutes(run, clusterCidr, serviceCidr);
   const tables = await removeTables(run);
@@ -46,23 +63,49 @@ export async function removePodNetwork(run: CommandRunner, options: RemovalOptio
 }
 
 async function removeLinks(run: CommandRunner): Promise<number> {
-  const ports = (JSON.parse((await runChecked(run, ["ip", "-j", "link", "show"])) || "[]") as readonly { readonly ifname: string; readonly master?: string }[]).filter((link) => link.master === BRIDGE);
-  const own = (await readLinks(run)).filter((link) => link.name === BRIDGE || link.name === VXLAN_DEVICE);
+  const ports = (
+    JSON.parse((await runChecked(run, ["ip", "-j", "link", "show"])) || "[]") as readonly {
+      readonly ifname: string;
+      readonly master?: string;
+    }[]
+  ).filter((link) => link.master === BRIDGE);
+  const own = (await readLinks(run)).filter(
+    (link) => link.name === BRIDGE || link.name === VXLAN_DEVICE,
+  );
   const names = [...ports.map((port) => port.ifname), ...own.map((link) => link.name)];
   for (const name of names) await run.run(["ip", "link", "delete", name]);
   return names.length;
 }
 
-async function removeRoutes(run: CommandRunner, clusterCidr: string, serviceCidr: string): Promise<number> {
-  const own = (await readRoutes(run)).filter((route) => route.destination === serviceCidr || isPeerRoute(route, clusterCidr));
-  for (const route of own) await run.run(["ip", "route", "delete", route.destination, ...(route.link === undefined ? [] : ["dev", route.link])]);
+async function removeRoutes(
+  run: CommandRunner,
+  clusterCidr: string,
+  serviceCidr: string,
+): Promise<number> {
+  const own = (await readRoutes(run)).filter(
+    (route) => route.destination === serviceCidr || isPeerRoute(route, clusterCidr),
+  );
+  for (const route of own)
+    await run.run([
+      "ip",
+      "route",
+      "delete",
+      route.destination,
+      ...(route.link === undefined ? [] : ["dev", route.link]),
+    ]);
   return own.length;
 }
 
 async function removeTables(run: CommandRunner): Promise<number> {
   try {
-    const own = (await listNftTables(run)).filter((table) => table.name === "wherry" || table.name.startsWith("wherry-"));
-    if (own.length > 0) await applyNft(run, own.map((table) => `delete table ${table.family} ${table.name}\n`).join(""));
+    const own = (await listNftTables(run)).filter(
+      (table) => table.name === "wherry" || table.name.startsWith("wherry-"),
+    );
+    if (own.length > 0)
+      await applyNft(
+        run,
+        own.map((table) => `delete table ${table.family} ${table.name}\n`).join(""),
+      );
     return own.length;
   } catch (error) {
     // A machine without nft has no rules of ours.
@@ -72,8 +115,18 @@ async function removeTables(run: CommandRunner): Promise<number> {
 }
 
 async function removeAddresses(run: CommandRunner, wanted: readonly string[]): Promise<number> {
-  const own = (await readAddresses(run)).filter((address) => address.link === "lo" && wanted.includes(address.address));
-  for (const address of own) await runChecked(run, ["ip", "addr", "del", `${address.address}/${address.prefix}`, "dev", "lo"]);
+  const own = (await readAddresses(run)).filter(
+    (address) => address.link === "lo" && wanted.includes(address.address),
+  );
+  for (const address of own)
+    await runChecked(run, [
+      "ip",
+      "addr",
+      "del",
+      `${address.address}/${address.prefix}`,
+      "dev",
+      "lo",
+    ]);
   return own.length;
 }
 

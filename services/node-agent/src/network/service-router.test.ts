@@ -4,14 +4,25 @@ import { resources } from "@wherry/client";
 import { createMemoryApi, type MemoryApi } from "@wherry/client/testing";
 import type { EndpointSlice, Service } from "@wherry/machinery";
 import type { CommandRunner } from "@wherry/net";
-import { createRecordingRunner, missingForNamespaces, openNamespace, openProbe, type NetworkNamespace, type NetworkProbe } from "@wherry/net/testing";
+import {
+  createRecordingRunner,
+  missingForNamespaces,
+  openNamespace,
+  openProbe,
+  type NetworkNamespace,
+  type NetworkProbe,
+} from "@wherry/net/testing";
 import { silentLogger, systemClock } from "@wherry/service-kit";
 import { serviceRouterConfig } from "./network-config.ts";
 import { createServiceRouter, type ServiceRouter } from "./service-router.ts";
 import { eventually } from "./testing/eventually.ts";
 
 const node = { apiVersion: "v1", kind: "Node", metadata: { name: "here" }, spec: {} };
-const service = (name: string, clusterIP: string, more: Partial<Service["spec"]> = {}): Service => ({
+const service = (
+  name: string,
+  clusterIP: string,
+  more: Partial<Service["spec"]> = {},
+): Service => ({
   apiVersion: "v1",
   kind: "Service",
   metadata: { name, namespace: "default" },
@@ -23,10 +34,21 @@ const slice = (name: string, addresses: readonly string[], protocol = "TCP"): En
   metadata: { name, namespace: "default", labels: { "kubernetes.io/service-name": name } },
   addressType: "IPv4",
   ports: [{ name: "", port: 8080, protocol }],
-  endpoints: addresses.map((address) => ({ addresses: [address], nodeName: "here", conditions: { ready: true } })),
+  endpoints: addresses.map((address) => ({
+    addresses: [address],
+    nodeName: "here",
+    conditions: { ready: true },
+  })),
 });
-const start = async (api: MemoryApi, run: CommandRunner, more: object = {}): Promise<ServiceRouter> => {
-  const router = createServiceRouter(serviceRouterConfig.parse({ nodeName: "here", gatherMs: 1, ...more }), { api: api.client, run, clock: systemClock, log: silentLogger });
+const start = async (
+  api: MemoryApi,
+  run: CommandRunner,
+  more: object = {},
+): Promise<ServiceRouter> => {
+  const router = createServiceRouter(
+    serviceRouterConfig.parse({ nodeName: "here", gatherMs: 1, ...more }),
+    { api: api.client, run, clock: systemClock, log: silentLogger },
+  );
   await router.start(new AbortController().signal);
   return router;
 };
@@ -40,13 +62,29 @@ describe("service router in a network namespace", { skip: missingForNamespaces()
 
   before(async () => {
     space = await openNamespace();
-    await space.ip(["link add eth0 type veth peer name other", "addr add 192.168.7.1/24 dev eth0", "link set eth0 up", "link set other up", "route add default via 192.168.7.254", "addr add 10.42.0.2/32 dev lo", "addr add 10.42.0.3/32 dev lo"]);
+    await space.ip([
+      "link add eth0 type veth peer name other",
+      "addr add 192.168.7.1/24 dev eth0",
+      "link set eth0 up",
+      "link set other up",
+      "route add default via 192.168.7.254",
+      "addr add 10.42.0.2/32 dev lo",
+      "addr add 10.42.0.3/32 dev lo",
+    ]);
     probe = await openProbe(space.prefix);
-    for (const [address, reply] of [["10.42.0.2", "one"], ["10.42.0.3", "two"]] as const) {
+    for (const [address, reply] of [
+      ["10.42.0.2", "one"],
+      ["10.42.0.3", "two"],
+    ] as const) {
       await probe.listen({ address, port: 8080, reply });
       await probe.listen({ protocol: "udp", address, port: 8080, reply });
     }
-    api.seed(node, service("web", "10.43.0.20"), slice("web", ["10.42.0.2"]), service("kube-dns", "10.43.0.10", { ports: [{ port: 53, protocol: "UDP" }] }));
+    api.seed(
+      node,
+      service("web", "10.43.0.20"),
+      slice("web", ["10.42.0.2"]),
+      service("kube-dns", "10.43.0.10", { ports: [{ port: 53, protocol: "UDP" }] }),
+    );
     router = await start(api, space);
     await router.whenLoaded();
   });
@@ -57,7 +95,12 @@ describe("service router in a network namespace", { skip: missingForNamespaces()
     await space.close();
   });
 
-  const ask = async (address: string, protocol: "tcp" | "udp" = "tcp", more: object = {}): Promise<string> => (await probe.ask({ protocol, address, port: 80, timeoutMs: 400, ...more })).split(" ")[0] ?? "";
+  const ask = async (
+    address: string,
+    protocol: "tcp" | "udp" = "tcp",
+    more: object = {},
+  ): Promise<string> =>
+    (await probe.ask({ protocol, address, port: 80, timeoutMs: 400, ...more })).split(" ")[0] ?? "";
 
   test("what existed at the start is routed", async () => {
     assert.equal(await ask("10.43.0.20"), "one");
@@ -68,7 +111,10 @@ describe("service router in a network namespace", { skip: missingForNamespaces()
     await api.client.update(resources.endpointSlices, slice("web", ["10.42.0.3"]));
     await eventually("the other endpoint answers", async () => (await ask("10.43.0.20")) === "two");
     await api.client.delete(resources.endpointSlices, "web", "default");
-    await eventually("connections are refused", async () => (await ask("10.43.0.20")) === "ECONNREFUSED");
+    await eventually(
+      "connections are refused",
+      async () => (await ask("10.43.0.20")) === "ECONNREFUSED",
+    );
   });
 
   test("the cluster DNS' address is never rejected", async () => {
@@ -77,10 +123,19 @@ describe("service router in a network namespace", { skip: missingForNamespaces()
   });
 
   test("UDP clients leave an endpoint that is gone", async () => {
-    api.seed(service("udp", "10.43.0.30", { ports: [{ port: 80, protocol: "UDP" }] }), slice("udp", ["10.42.0.2"], "UDP"));
-    await eventually("it is routed", async () => (await ask("10.43.0.30", "udp", { localPort: 4_444 })) === "one");
+    api.seed(
+      service("udp", "10.43.0.30", { ports: [{ port: 80, protocol: "UDP" }] }),
+      slice("udp", ["10.42.0.2"], "UDP"),
+    );
+    await eventually(
+      "it is routed",
+      async () => (await ask("10.43.0.30", "udp", { localPort: 4_444 })) === "one",
+    );
     await api.client.update(resources.endpointSlices, slice("udp", ["10.42.0.3"], "UDP"));
-    await eventually("the same client reaches the other", async () => (await ask("10.43.0.30", "udp", { localPort: 4_444 })) === "two");
+    await eventually(
+      "the same client reaches the other",
+      async () => (await ask("10.43.0.30", "udp", { localPort: 4_444 })) === "two",
+    );
   });
 
   test("a table that somebody deleted is made again with the next change", async () => {
@@ -101,11 +156,25 @@ describe("service router in a network namespace", { skip: missingForNamespaces()
   });
 
   test("a pod's host port is routed while the pod runs", async () => {
-    const pod = { apiVersion: "v1", kind: "Pod", metadata: { name: "p", namespace: "default" }, spec: { nodeName: "here", containers: [{ name: "c", ports: [{ containerPort: 8080, hostPort: 8088 }] }] }, status: { phase: "Running", podIP: "10.42.0.3", podIPs: [{ ip: "10.42.0.3" }] } };
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "p", namespace: "default" },
+      spec: {
+        nodeName: "here",
+        containers: [{ name: "c", ports: [{ containerPort: 8080, hostPort: 8088 }] }],
+      },
+      status: { phase: "Running", podIP: "10.42.0.3", podIPs: [{ ip: "10.42.0.3" }] },
+    };
     api.seed(pod);
-    await eventually("it is routed", async () => (await probe.ask({ address: "192.168.7.1", port: 8088 })).startsWith("two"));
+    await eventually("it is routed", async () =>
+      (await probe.ask({ address: "192.168.7.1", port: 8088 })).startsWith("two"),
+    );
     await api.client.delete(resources.pods, "p", "default", { gracePeriodSeconds: 0 });
-    await eventually("it is gone", async () => (await probe.ask({ address: "192.168.7.1", port: 8088 })) === "ECONNREFUSED");
+    await eventually(
+      "it is gone",
+      async () => (await probe.ask({ address: "192.168.7.1", port: 8088 })) === "ECONNREFUSED",
+    );
   });
 });
 
@@ -113,7 +182,11 @@ test("a load that fails is tried again from the whole", async () => {
   const api = createMemoryApi();
   api.seed(node, service("web", "10.43.0.20"));
   let failures = 1;
-  const run = createRecordingRunner(({ command, input }) => (command[0] === "nft" && input.includes("10.43.0.20") && failures-- > 0 ? { exitCode: 1, stderr: "no" } : undefined));
+  const run = createRecordingRunner(({ command, input }) =>
+    command[0] === "nft" && input.includes("10.43.0.20") && failures-- > 0
+      ? { exitCode: 1, stderr: "no" }
+      : undefined,
+  );
   const router = await start(api, run);
   try {
     await router.whenLoaded();
@@ -136,7 +209,9 @@ test("a burst of changes is loaded together", async () => {
     await router.whenLoaded();
     const before = run.commands.filter(({ command }) => command[0] === "nft").length;
     api.seed(...Array.from({ length: 50 }, (_, index) => service(`s${index}`, `10.43.1.${index}`)));
-    await eventually("all are loaded", () => run.commands.some(({ input }) => input.includes("10.43.1.49")));
+    await eventually("all are loaded", () =>
+      run.commands.some(({ input }) => input.includes("10.43.1.49")),
+    );
     assert.ok(run.commands.filter(({ command }) => command[0] === "nft").length - before <= 2);
   } finally {
     await stop(router);
@@ -150,8 +225,14 @@ test("without service routing only host ports are looked at", async () => {
   const router = await start(api, run, { routeServices: false });
   try {
     await router.whenLoaded();
-    assert.equal(run.commands.some(({ input }) => input.includes("10.43.0.20")), false);
-    assert.equal(api.requests.some((request) => request.includes("/services")), false);
+    assert.equal(
+      run.commands.some(({ input }) => input.includes("10.43.0.20")),
+      false,
+    );
+    assert.equal(
+      api.requests.some((request) => request.includes("/services")),
+      false,
+    );
   } finally {
     await stop(router);
   }

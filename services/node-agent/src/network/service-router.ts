@@ -1,5 +1,12 @@
 import { resources } from "@wherry/client";
-import { objectKey, type EndpointSlice, type KubeObject, type Node, type Pod, type Service as KubeService } from "@wherry/machinery";
+import {
+  objectKey,
+  type EndpointSlice,
+  type KubeObject,
+  type Node,
+  type Pod,
+  type Service as KubeService,
+} from "@wherry/machinery";
 import {
   applyNft,
   chainCommands,
@@ -36,18 +43,25 @@ const BY_SERVICE = "network/service";
  * Keeps the nftables table of service routing and host ports in step with the API. Stopping leaves the table as it is: traffic goes on
  * without the control plane, and the next start brings it up to date in place.
  */
-export function createServiceRouter(config: ServiceRouterConfig, deps: NetworkDeps & { readonly run: CommandRunner }): ServiceRouter {
+export function createServiceRouter(
+  config: ServiceRouterConfig,
+  deps: NetworkDeps & { readonly run: CommandRunner },
+): ServiceRouter {
   const { run, clock } = deps;
   const log = deps.log.child({ component: "service-router" });
   const source = informersOf(deps);
   const routed = config.routeServices
     ? {
         services: source.informers.informer<KubeService>(resources.services),
-        slices: source.informers.informer<EndpointSlice>(resources.endpointSlices, { indexes: { [BY_SERVICE]: servicesOfSlice } }),
+        slices: source.informers.informer<EndpointSlice>(resources.endpointSlices, {
+          indexes: { [BY_SERVICE]: servicesOfSlice },
+        }),
       }
     : undefined;
   const nodes = source.informers.informer<Node>(resources.nodes);
-  const pods = source.informers.informer<Pod>(resources.pods, { fieldSelector: `spec.nodeName=${config.nodeName}` });
+  const pods = source.informers.informer<Pod>(resources.pods, {
+    fieldSelector: `spec.nodeName=${config.nodeName}`,
+  });
   const table: ServiceTableConfig = {
     table: { family: "ip", name: "wherry" },
     podCidr: config.clusterCidr,
@@ -84,14 +98,23 @@ export function createServiceRouter(config: ServiceRouterConfig, deps: NetworkDe
       const key = `${namespace}/${name}`;
       if (kind === "service") {
         const service = routed?.services.store.get(key);
-        const routes = routed === undefined || service === undefined ? [] : serviceRoutes(service, routed.slices.store.byIndex(BY_SERVICE, key), { nodeName: config.nodeName, ...(zone === undefined ? {} : { zone }) });
+        const routes =
+          routed === undefined || service === undefined
+            ? []
+            : serviceRoutes(service, routed.slices.store.byIndex(BY_SERVICE, key), {
+                nodeName: config.nodeName,
+                ...(zone === undefined ? {} : { zone }),
+              });
         ledger.replace(
           owner,
           routes.flatMap((route) => serviceElements(route, neverReject)),
         );
       } else {
         const pod = pods.store.get(key);
-        ledger.replace(owner, pod === undefined ? [] : hostPortRoutes(pod).flatMap(hostPortElements));
+        ledger.replace(
+          owner,
+          pod === undefined ? [] : hostPortRoutes(pod).flatMap(hostPortElements),
+        );
       }
       if (clock.monotonic() - sliceStart > SLICE_MS) {
         await new Promise<void>((resolve) => setImmediate(resolve));
@@ -104,11 +127,19 @@ export function createServiceRouter(config: ServiceRouterConfig, deps: NetworkDe
     ledger.takeChanges();
     chains.clear();
     try {
-      await applyNft(run, fullSyncCommands(table, () => ledger.elements(), { keepAffinity: true }), { signal: stopping.signal });
+      await applyNft(
+        run,
+        fullSyncCommands(table, () => ledger.elements(), { keepAffinity: true }),
+        { signal: stopping.signal },
+      );
     } catch (error) {
       if (!(error instanceof NetworkError) || error.code !== "command-failed") throw error;
       log.info({ err: error }, "the service table is made anew");
-      await applyNft(run, fullSyncCommands(table, () => ledger.elements(), { keepAffinity: false }), { signal: stopping.signal });
+      await applyNft(
+        run,
+        fullSyncCommands(table, () => ledger.elements(), { keepAffinity: false }),
+        { signal: stopping.signal },
+      );
     }
     for (const element of ledger.elements()) {
       const spec = chainOfVerdict(element.value);
@@ -126,7 +157,14 @@ export function createServiceRouter(config: ServiceRouterConfig, deps: NetworkDe
       const spec = chainOfVerdict(element.value);
       if (spec !== undefined && !chains.has(chainName(spec))) missing.set(chainName(spec), spec);
     }
-    await applyNft(run, concat([...missing.values()].map((spec) => chainCommands(table, spec)), changeCommands(table.table, changes)), { signal: stopping.signal });
+    await applyNft(
+      run,
+      concat(
+        [...missing.values()].map((spec) => chainCommands(table, spec)),
+        changeCommands(table.table, changes),
+      ),
+      { signal: stopping.signal },
+    );
     for (const name of missing.keys()) chains.add(name);
     await flows.delete(staleFlows(changes));
   };
@@ -141,7 +179,10 @@ export function createServiceRouter(config: ServiceRouterConfig, deps: NetworkDe
     else await incrementalSync();
     needsFullSync = false;
     failure = undefined;
-    log.debug({ elements: ledger.size, full, durationMs: Math.round(clock.monotonic() - started) }, "service rules are loaded");
+    log.debug(
+      { elements: ledger.size, full, durationMs: Math.round(clock.monotonic() - started) },
+      "service rules are loaded",
+    );
     loaded.resolve();
   };
 
@@ -151,7 +192,8 @@ export function createServiceRouter(config: ServiceRouterConfig, deps: NetworkDe
       await setKernelParameters(run, forwardingParameters);
       source.start();
       void prepare(AbortSignal.any([stopping.signal, signal])).catch((error: unknown) => {
-        if (!stopping.signal.aborted) failure = error instanceof Error ? error.message : String(error);
+        if (!stopping.signal.aborted)
+          failure = error instanceof Error ? error.message : String(error);
       });
     },
     async stop() {
@@ -160,13 +202,23 @@ export function createServiceRouter(config: ServiceRouterConfig, deps: NetworkDe
       await gatherer?.stop();
       await source.stop();
     },
-    health: () => (failure !== undefined ? { status: "failing", reason: failure } : loaded.settled ? { status: "ok" } : { status: "failing", reason: "service rules are not loaded yet" }),
+    health: () =>
+      failure !== undefined
+        ? { status: "failing", reason: failure }
+        : loaded.settled
+          ? { status: "ok" }
+          : { status: "failing", reason: "service rules are not loaded yet" },
   });
   return Object.assign(service, { whenLoaded: () => loaded.promise });
 
   /** Nothing is loaded before everything is known: a table with half of the services would cut the other half off. */
   async function prepare(signal: AbortSignal): Promise<void> {
-    await Promise.all([nodes.whenSynced(signal), pods.whenSynced(signal), routed?.services.whenSynced(signal), routed?.slices.whenSynced(signal)]);
+    await Promise.all([
+      nodes.whenSynced(signal),
+      pods.whenSynced(signal),
+      routed?.services.whenSynced(signal),
+      routed?.slices.whenSynced(signal),
+    ]);
     zone = zoneOf(nodes.store.get(config.nodeName));
     gatherer = createGatherer({
       clock,
@@ -180,7 +232,9 @@ export function createServiceRouter(config: ServiceRouterConfig, deps: NetworkDe
     });
     if (routed !== undefined) {
       const onService = (object: KubeObject): void => mark(`service/${objectKey(object)}`);
-      subscriptions.push(routed.services.subscribe({ onAdd: onService, onUpdate: onService, onDelete: onService }));
+      subscriptions.push(
+        routed.services.subscribe({ onAdd: onService, onUpdate: onService, onDelete: onService }),
+      );
       const onSlice = (slice: EndpointSlice): void => {
         for (const key of servicesOfSlice(slice)) mark(`service/${key}`);
       };

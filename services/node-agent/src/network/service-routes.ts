@@ -1,5 +1,11 @@
 import type { Endpoint, EndpointSlice, Pod, Service, ServicePort } from "@wherry/machinery";
-import { familyOf, type HostPortRoute, type RouteEndpoint, type ServiceRoute, type TransportProtocol } from "@wherry/net";
+import {
+  familyOf,
+  type HostPortRoute,
+  type RouteEndpoint,
+  type ServiceRoute,
+  type TransportProtocol,
+} from "@wherry/net";
 
 export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 /** Services and slices with this label are another proxy's. */
@@ -16,14 +22,32 @@ export interface RouteScope {
 }
 
 /** How the ports of one service are routed on this node, IPv4 only. Follows kube-proxy's choice of endpoints. */
-export function serviceRoutes(service: Service, slices: readonly EndpointSlice[], scope: RouteScope): ServiceRoute[] {
+export function serviceRoutes(
+  service: Service,
+  slices: readonly EndpointSlice[],
+  scope: RouteScope,
+): ServiceRoute[] {
   const spec = service.spec;
-  if (spec.type === "ExternalName" || service.metadata.labels?.[PROXY_NAME_LABEL] !== undefined) return [];
-  const clusterIp = (spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP])).find((ip) => ip !== "" && ip !== "None" && familyOf(ip) === 4);
+  if (spec.type === "ExternalName" || service.metadata.labels?.[PROXY_NAME_LABEL] !== undefined)
+    return [];
+  const clusterIp = (
+    spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP])
+  ).find((ip) => ip !== "" && ip !== "None" && familyOf(ip) === 4);
   if (clusterIp === undefined) return [];
-  const routed = slices.filter((slice) => slice.addressType === "IPv4" && slice.metadata.labels?.[HEADLESS_LABEL] === undefined && slice.metadata.labels?.[PROXY_NAME_LABEL] === undefined);
+  const routed = slices.filter(
+    (slice) =>
+      slice.addressType === "IPv4" &&
+      slice.metadata.labels?.[HEADLESS_LABEL] === undefined &&
+      slice.metadata.labels?.[PROXY_NAME_LABEL] === undefined,
+  );
   const ingress = service.status?.loadBalancer?.ingress ?? [];
-  const affinity = spec.sessionAffinity === "ClientIP" ? { affinity: spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? AFFINITY_DEFAULT_SECONDS } : {};
+  const affinity =
+    spec.sessionAffinity === "ClientIP"
+      ? {
+          affinity:
+            spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? AFFINITY_DEFAULT_SECONDS,
+        }
+      : {};
   return (spec.ports ?? []).map((port) => {
     const protocol = protocolOf(port.protocol);
     const candidates = endpointsOf(port, protocol, routed, scope.nodeName);
@@ -35,7 +59,14 @@ export function serviceRoutes(service: Service, slices: readonly EndpointSlice[]
       port: port.port,
       ...(port.nodePort === undefined || port.nodePort === 0 ? {} : { nodePort: port.nodePort }),
       externalIps: (spec.externalIPs ?? []).filter((ip) => familyOf(ip) === 4),
-      loadBalancerIps: ingress.flatMap((entry) => (entry.ip !== undefined && entry.ip !== "" && familyOf(entry.ip) === 4 && (entry.ipMode ?? "VIP") === "VIP" ? [entry.ip] : [])),
+      loadBalancerIps: ingress.flatMap((entry) =>
+        entry.ip !== undefined &&
+        entry.ip !== "" &&
+        familyOf(entry.ip) === 4 &&
+        (entry.ipMode ?? "VIP") === "VIP"
+          ? [entry.ip]
+          : [],
+      ),
       sourceRanges: spec.loadBalancerSourceRanges ?? [],
       internalLocal: spec.internalTrafficPolicy === "Local",
       externalLocal: spec.externalTrafficPolicy === "Local",
@@ -51,14 +82,46 @@ export function serviceRoutes(service: Service, slices: readonly EndpointSlice[]
 
 /** The host ports of a pod on this node; none while it has no address, is finished, or shares the node's network. */
 export function hostPortRoutes(pod: Pod): HostPortRoute[] {
-  const podIp = pod.status?.podIPs?.find(({ ip }) => ip !== undefined && familyOf(ip) === 4)?.ip ?? pod.status?.podIP;
+  const podIp =
+    pod.status?.podIPs?.find(({ ip }) => ip !== undefined && familyOf(ip) === 4)?.ip ??
+    pod.status?.podIP;
   const phase = pod.status?.phase;
-  if (podIp === undefined || podIp === "" || familyOf(podIp) !== 4 || pod.spec.hostNetwork === true || phase === "Succeeded" || phase === "Failed") return [];
-  return [...(pod.spec.initContainers ?? []).filter((container) => container.restartPolicy === "Always"), ...pod.spec.containers].flatMap((container) =>
+  if (
+    podIp === undefined ||
+    podIp === "" ||
+    familyOf(podIp) !== 4 ||
+    pod.spec.hostNetwork === true ||
+    phase === "Succeeded" ||
+    phase === "Failed"
+  )
+    return [];
+  return [
+    ...(pod.spec.initContainers ?? []).filter((container) => container.restartPolicy === "Always"),
+    ...pod.spec.containers,
+  ].flatMap((container) =>
     (container.ports ?? []).flatMap((port) => {
-      if (port.hostPort === undefined || port.hostPort === 0 || (port.hostIP !== undefined && port.hostIP !== "" && port.hostIP !== "::" && familyOf(port.hostIP) === 6)) return [];
-      const hostIp = port.hostIP === undefined || port.hostIP === "" || port.hostIP === "::" ? {} : { hostIp: port.hostIP };
-      return [{ protocol: protocolOf(port.protocol), hostPort: port.hostPort, ...hostIp, podIp, containerPort: port.containerPort }];
+      if (
+        port.hostPort === undefined ||
+        port.hostPort === 0 ||
+        (port.hostIP !== undefined &&
+          port.hostIP !== "" &&
+          port.hostIP !== "::" &&
+          familyOf(port.hostIP) === 6)
+      )
+        return [];
+      const hostIp =
+        port.hostIP === undefined || port.hostIP === "" || port.hostIP === "::"
+          ? {}
+          : { hostIp: port.hostIP };
+      return [
+        {
+          protocol: protocolOf(port.protocol),
+          hostPort: port.hostPort,
+          ...hostIp,
+          podIp,
+          containerPort: port.containerPort,
+        },
+      ];
     }),
   );
 }
@@ -69,10 +132,17 @@ interface Candidate extends RouteEndpoint {
   readonly hints?: Endpoint["hints"];
 }
 
-function endpointsOf(port: ServicePort, protocol: TransportProtocol, slices: readonly EndpointSlice[], nodeName: string): Candidate[] {
+function endpointsOf(
+  port: ServicePort,
+  protocol: TransportProtocol,
+  slices: readonly EndpointSlice[],
+  nodeName: string,
+): Candidate[] {
   const candidates = new Map<string, Candidate>();
   for (const slice of slices) {
-    const target = slice.ports?.find((one) => (one.name ?? "") === (port.name ?? "") && protocolOf(one.protocol) === protocol);
+    const target = slice.ports?.find(
+      (one) => (one.name ?? "") === (port.name ?? "") && protocolOf(one.protocol) === protocol,
+    );
     if (target?.port === undefined) continue;
     for (const endpoint of slice.endpoints ?? []) {
       const address = endpoint.addresses[0];
@@ -83,7 +153,8 @@ function endpointsOf(port: ServicePort, protocol: TransportProtocol, slices: rea
         port: target.port,
         local: endpoint.nodeName === nodeName,
         ready,
-        servingTerminating: (endpoint.conditions?.serving ?? ready) && (endpoint.conditions?.terminating ?? false),
+        servingTerminating:
+          (endpoint.conditions?.serving ?? ready) && (endpoint.conditions?.terminating ?? false),
         hints: endpoint.hints,
       });
     }
@@ -100,11 +171,15 @@ function usable(ready: readonly Candidate[], all: readonly Candidate[]): RouteEn
 /** Hints count only when every ready endpoint has one of the kind and at least one is meant for this node or its zone. */
 function narrowByHints(ready: readonly Candidate[], scope: RouteScope): readonly Candidate[] {
   if (ready.length > 0 && ready.every((one) => (one.hints?.forNodes?.length ?? 0) > 0)) {
-    const near = ready.filter((one) => one.hints?.forNodes?.some((node) => node.name === scope.nodeName) === true);
+    const near = ready.filter(
+      (one) => one.hints?.forNodes?.some((node) => node.name === scope.nodeName) === true,
+    );
     if (near.length > 0) return near;
   }
   if (scope.zone !== undefined && ready.every((one) => (one.hints?.forZones?.length ?? 0) > 0)) {
-    const near = ready.filter((one) => one.hints?.forZones?.some((zone) => zone.name === scope.zone) === true);
+    const near = ready.filter(
+      (one) => one.hints?.forZones?.some((zone) => zone.name === scope.zone) === true,
+    );
     if (near.length > 0) return near;
   }
   return ready;

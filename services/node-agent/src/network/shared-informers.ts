@@ -11,7 +11,11 @@ export interface NetworkDeps {
 }
 
 /** The informers to use and what ends them if they are ours. */
-export function informersOf(deps: NetworkDeps): { readonly informers: InformerFactory; start(): void; stop(): Promise<void> } {
+export function informersOf(deps: NetworkDeps): {
+  readonly informers: InformerFactory;
+  start(): void;
+  stop(): Promise<void>;
+} {
   const { informers } = deps;
   if (informers !== undefined) return { informers, start: () => {}, stop: async () => {} };
   const own = createInformerFactory({ client: deps.api, clock: deps.clock, log: deps.log });

@@ -23,21 +23,34 @@ export function staleFlows(changes: ElementChanges): StaleFlow[] {
     const flow = udpFlow(element);
     if (flow === undefined) continue;
     const id = `${flow.address ?? ""} ${flow.port}`;
-    const entry = lost.get(id) ?? { frontend: frontendOf(flow), endpoints: new Map<string, string>() };
+    const entry = lost.get(id) ?? {
+      frontend: frontendOf(flow),
+      endpoints: new Map<string, string>(),
+    };
     entry.endpoints.set(element.value ?? "", flow.endpoint);
     lost.set(id, entry);
   }
   for (const element of changes.added) {
     const flow = udpFlow(element);
-    if (flow !== undefined) lost.get(`${flow.address ?? ""} ${flow.port}`)?.endpoints.delete(element.value ?? "");
+    if (flow !== undefined)
+      lost.get(`${flow.address ?? ""} ${flow.port}`)?.endpoints.delete(element.value ?? "");
   }
-  const flows = [...lost.values()].flatMap(({ frontend, endpoints }) => [...endpoints.values()].map((endpoint): StaleFlow => ({ ...frontend, endpoint })));
-  const routedBefore = new Set(changes.removed.filter((element) => VERDICTS.has(element.set)).map((element) => `${element.set} ${element.key}`));
+  const flows = [...lost.values()].flatMap(({ frontend, endpoints }) =>
+    [...endpoints.values()].map((endpoint): StaleFlow => ({ ...frontend, endpoint })),
+  );
+  const routedBefore = new Set(
+    changes.removed
+      .filter((element) => VERDICTS.has(element.set))
+      .map((element) => `${element.set} ${element.key}`),
+  );
   for (const element of changes.added) {
     if (!VERDICTS.has(element.set) || routedBefore.has(`${element.set} ${element.key}`)) continue;
     const parts = element.key.split(" . ");
     if (parts.at(-2) !== "udp") continue;
-    flows.push({ ...(parts.length === 3 ? { address: parts[0] ?? "" } : {}), port: parts.at(-1) ?? "" });
+    flows.push({
+      ...(parts.length === 3 ? { address: parts[0] ?? "" } : {}),
+      port: parts.at(-1) ?? "",
+    });
   }
   return flows;
 }
@@ -54,10 +67,13 @@ export function staleFlowsInListing(listing: string, elements: Iterable<Element>
     endpoints.set(id, known);
   }
   const stale = new Map<string, StaleFlow>();
-  for (const match of listing.matchAll(/^udp\s.*?\bdst=(\S+) sport=\d+ dport=(\d+)\s.*?\bsrc=(\S+) dst=/gm)) {
+  for (const match of listing.matchAll(
+    /^udp\s.*?\bdst=(\S+) sport=\d+ dport=(\d+)\s.*?\bsrc=(\S+) dst=/gm,
+  )) {
     const [, address = "", port = "", endpoint = ""] = match;
     const known = endpoints.get(`${address} ${port}`);
-    if (known !== undefined && !known.has(endpoint)) stale.set(`${address} ${port} ${endpoint}`, { address, port, endpoint });
+    if (known !== undefined && !known.has(endpoint))
+      stale.set(`${address} ${port} ${endpoint}`, { address, port, endpoint });
   }
   return [...stale.values()];
 }
@@ -114,7 +130,9 @@ const TARGETS: Readonly<Record<string, "address" | "port">> = {
 };
 
 /** The frontend and endpoint of an element that leads to one, if it is UDP's. */
-function udpFlow(element: Element): { readonly address?: string; readonly port: string; readonly endpoint: string } | undefined {
+function udpFlow(
+  element: Element,
+): { readonly address?: string; readonly port: string; readonly endpoint: string } | undefined {
   const keyedBy = TARGETS[element.set];
   if (keyedBy === undefined) return undefined;
   const parts = element.key.split(" . ");
@@ -125,5 +143,7 @@ function udpFlow(element: Element): { readonly address?: string; readonly port: 
 }
 
 function frontendOf(flow: { readonly address?: string; readonly port: string }): StaleFlow {
-  return flow.address === undefined ? { port: flow.port } : { address: flow.address, port: flow.port };
+  return flow.address === undefined
+    ? { port: flow.port }
+    : { address: flow.address, port: flow.port };
 }

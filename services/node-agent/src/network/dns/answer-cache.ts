@@ -1,4 +1,4 @@
-import { readMessage, recordType } from "@wherry/net";
+import { readMessage, recordType } from "./dns-message.ts";
 
 /** Answers kept, and their bytes together; at either bound the oldest goes. */
 const ENTRIES_MAX = 1_000;
@@ -39,20 +39,32 @@ export function createAnswerCache(now: () => number): AnswerCache {
       }
       const age = Math.floor((at - entry.storedMs) / 1_000);
       const bytes = Buffer.from(entry.bytes);
-      for (const offset of entry.ttlOffsets) bytes.writeUInt32BE(Math.max(0, bytes.readUInt32BE(offset) - age), offset);
+      for (const offset of entry.ttlOffsets)
+        bytes.writeUInt32BE(Math.max(0, bytes.readUInt32BE(offset) - age), offset);
       return bytes;
     },
     put(key, bytes) {
       const message = readMessage(bytes);
       if (message.truncated || (message.code !== 0 && message.code !== 3)) return;
-      const records = [...message.answers, ...message.authorities, ...message.additionals].filter((record) => record.type !== recordType.OPT);
+      const records = [...message.answers, ...message.authorities, ...message.additionals].filter(
+        (record) => record.type !== recordType.OPT,
+      );
       // Without any record there is nothing that says how long the answer holds.
-      const ttl = Math.min(TTL_MAX, ...records.map((record) => record.ttl), ...negativeTtl(bytes, message));
+      const ttl = Math.min(
+        TTL_MAX,
+        ...records.map((record) => record.ttl),
+        ...negativeTtl(bytes, message),
+      );
       if (records.length === 0 || ttl <= 0) return;
       const previous = entries.get(key);
       if (previous !== undefined) drop(key, previous);
       const at = now();
-      entries.set(key, { bytes: Uint8Array.from(bytes), ttlOffsets: records.map((record) => record.ttlOffset), storedMs: at, expiresMs: at + ttl * 1_000 });
+      entries.set(key, {
+        bytes: Uint8Array.from(bytes),
+        ttlOffsets: records.map((record) => record.ttlOffset),
+        storedMs: at,
+        expiresMs: at + ttl * 1_000,
+      });
       total += bytes.length;
       for (const [oldest, entry] of entries) {
         if (entries.size <= ENTRIES_MAX && total <= BYTES_MAX) break;
@@ -67,5 +79,9 @@ function negativeTtl(bytes: Uint8Array, message: ReturnType<typeof readMessage>)
   if (message.answers.length > 0) return [];
   const soa = message.authorities.find((record) => record.type === recordType.SOA);
   if (soa === undefined || soa.dataLength < 4) return [0];
-  return [Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readUInt32BE(soa.dataOffset + soa.dataLength - 4)];
+  return [
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readUInt32BE(
+      soa.dataOffset + soa.dataLength - 4,
+    ),
+  ];
 }

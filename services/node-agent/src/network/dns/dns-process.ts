@@ -37,18 +37,34 @@ const RETRY_MS = 25;
 const END_MAX_MS = 2_000;
 const HELLO_MAX_MS = 2_000;
 
-export function dnsProcessFiles(runDir: string): { readonly socket: string; readonly state: string; readonly log: string; readonly compileCache: string } {
-  return { socket: join(runDir, "feed.sock"), state: join(runDir, "process.json"), log: join(runDir, "dns.log"), compileCache: join(runDir, "compile-cache") };
+export function dnsProcessFiles(runDir: string): {
+  readonly socket: string;
+  readonly state: string;
+  readonly log: string;
+  readonly compileCache: string;
+} {
+  return {
+    socket: join(runDir, "feed.sock"),
+    state: join(runDir, "process.json"),
+    log: join(runDir, "dns.log"),
+    compileCache: join(runDir, "compile-cache"),
+  };
 }
 
 /** Connects to the DNS process that runs already, if it is of this build; otherwise starts one in its place. */
-export async function connectDnsProcess(options: DnsProcessOptions & { readonly run: CommandRunner }): Promise<DnsConnection> {
+export async function connectDnsProcess(
+  options: DnsProcessOptions & { readonly run: CommandRunner },
+): Promise<DnsConnection> {
   const files = dnsProcessFiles(options.runDir);
   const program = await programId(options.command);
   const running = await attach(files.socket, true);
   if (running !== undefined) {
-    if (running.hello.protocol === FEED_PROTOCOL && running.hello.program === program) return running.connection;
-    options.log.info({ pid: running.hello.pid }, "the DNS process is of another build and is replaced");
+    if (running.hello.protocol === FEED_PROTOCOL && running.hello.program === program)
+      return running.connection;
+    options.log.info(
+      { pid: running.hello.pid },
+      "the DNS process is of another build and is replaced",
+    );
     running.connection.close();
   }
   await terminateDns(options.runDir, options.run);
@@ -57,15 +73,22 @@ export async function connectDnsProcess(options: DnsProcessOptions & { readonly 
   for (;;) {
     const started = await attach(files.socket, false);
     if (started !== undefined) return started.connection;
-    if (options.clock.monotonic() > deadline) throw new NetworkError("command-timed-out", `the DNS process did not listen on ${files.socket} within ${START_MAX_MS} ms; its messages are in ${files.log}`);
+    if (options.clock.monotonic() > deadline)
+      throw new NetworkError(
+        "command-timed-out",
+        `the DNS process did not listen on ${files.socket} within ${START_MAX_MS} ms; its messages are in ${files.log}`,
+      );
     await options.clock.sleep(RETRY_MS, options.signal);
   }
 }
 
 /** Ends the DNS process of this run dir, if there is one, and removes its files. Resolves to how many processes were ended. */
-export async function terminateDns(runDir: string, run: CommandRunner = createCommandRunner()): Promise<number> {
+export async function terminateDns(
+  runDir: string,
+  run: CommandRunner = createCommandRunner(),
+): Promise<number> {
   const files = dnsProcessFiles(runDir);
-  const live = await readLiveProcess(files.state);
+  const live = readLiveProcess(files.state);
   if (live !== undefined) {
     await signalProcess(run, live, "TERM");
     if (!(await hasEnded(live))) {
@@ -81,11 +104,24 @@ export async function terminateDns(runDir: string, run: CommandRunner = createCo
 async function startProcess(options: DnsProcessOptions, program: string): Promise<void> {
   const files = dnsProcessFiles(options.runDir);
   await mkdir(options.runDir, { recursive: true, mode: 0o700 });
-  const command = [`NODE_COMPILE_CACHE=${files.compileCache}`, ...options.command];
-  if (command.at(-1)?.endsWith(".ts") === true && !(await exists(files.compileCache))) await warmCompileCache(command, options.log);
+  const cache = join(files.compileCache, program);
+  const command = [`NODE_COMPILE_CACHE=${cache}`, ...options.command];
+  if (!(await exists(cache))) {
+    // Another build's is of no use any more.
+    await rm(files.compileCache, { recursive: true, force: true });
+    if (command.at(-1)?.endsWith(".ts") === true) await warmCompileCache(command, options.log);
+  }
   const messages = await open(files.log, "w", 0o600);
   try {
-    const args = [...command, "--socket", files.socket, "--state", files.state, "--program", program];
+    const args = [
+      ...command,
+      "--socket",
+      files.socket,
+      "--state",
+      files.state,
+      "--program",
+      program,
+    ];
     // A group of its own: what ends the agent's group must not end it.
     const child = spawn("env", args, { detached: true, stdio: ["ignore", "ignore", messages.fd] });
     await once(child, "spawn");
@@ -103,7 +139,13 @@ async function warmCompileCache(command: readonly string[], log: Logger): Promis
   if (code !== 0) log.warn({ code }, "the DNS process' compile cache could not be filled");
 }
 
-async function attach(path: string, adopted: boolean): Promise<{ readonly connection: DnsConnection; readonly hello: Extract<FeedReply, { type: "hello" }> } | undefined> {
+async function attach(
+  path: string,
+  adopted: boolean,
+): Promise<
+  | { readonly connection: DnsConnection; readonly hello: Extract<FeedReply, { type: "hello" }> }
+  | undefined
+> {
   const socket = connect(path);
   try {
     await once(socket, "connect");
@@ -130,7 +172,8 @@ async function attach(path: string, adopted: boolean): Promise<{ readonly connec
 function createChannel(socket: Socket): Omit<DnsConnection, "pid" | "adopted"> {
   const replies: FeedReply[] = [];
   const waiting: { resolve(reply: FeedReply): void; reject(error: unknown): void }[] = [];
-  const ended = (): NetworkError => new NetworkError("command-failed", "the connection to the DNS process ended");
+  const ended = (): NetworkError =>
+    new NetworkError("command-failed", "the connection to the DNS process ended");
   const closed = new Promise<void>((resolve) => {
     socket.on("close", () => {
       for (const waiter of waiting.splice(0)) waiter.reject(ended());
@@ -157,7 +200,8 @@ function createChannel(socket: Socket): Omit<DnsConnection, "pid" | "adopted"> {
   return {
     async send(message) {
       if (socket.destroyed) throw ended();
-      if (!socket.write(`${JSON.stringify(message)}\n`)) await Promise.race([once(socket, "drain"), closed]);
+      if (!socket.write(`${JSON.stringify(message)}\n`))
+        await Promise.race([once(socket, "drain"), closed]);
     },
     nextReply() {
       const reply = replies.shift();
@@ -184,17 +228,23 @@ async function programId(command: readonly string[]): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
-async function signalProcess(run: CommandRunner, target: ProcessIdentity, signal: "TERM" | "KILL"): Promise<void> {
-  if ((await readStartTime(target.pid)) !== target.startTime) return;
-  await runChecked(run, ["sh", "-c", 'kill -s "$1" "$2"', "sh", signal, String(target.pid)]).catch((error: unknown) => {
-    // It ended in between.
-    if (!(error instanceof NetworkError) || error.code !== "command-failed") throw error;
-  });
+async function signalProcess(
+  run: CommandRunner,
+  target: ProcessIdentity,
+  signal: "TERM" | "KILL",
+): Promise<void> {
+  if (readStartTime(target.pid) !== target.startTime) return;
+  await runChecked(run, ["sh", "-c", 'kill -s "$1" "$2"', "sh", signal, String(target.pid)]).catch(
+    (error: unknown) => {
+      // It ended in between.
+      if (!(error instanceof NetworkError) || error.code !== "command-failed") throw error;
+    },
+  );
 }
 
 async function hasEnded(target: ProcessIdentity): Promise<boolean> {
   for (let waited = 0; waited < END_MAX_MS; waited += RETRY_MS) {
-    if ((await readStartTime(target.pid)) !== target.startTime) return true;
+    if (readStartTime(target.pid) !== target.startTime) return true;
     await new Promise<void>((resolve) => {
       setTimeout(resolve, RETRY_MS);
     });

@@ -1,8 +1,14 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { once } from "node:events";
-import { createLineReader, FEED_PROTOCOL, type DnsListen, type FeedMessage, type FeedReply } from "./feed.ts";
+import {
+  createLineReader,
+  FEED_PROTOCOL,
+  type DnsListen,
+  type FeedMessage,
+  type FeedReply,
+} from "./feed.ts";
 import { createForwarder } from "./forwarder.ts";
 import { openDnsServer, type DnsServer } from "./dns-server.ts";
 import { readStartTime } from "./process-identity.ts";
@@ -25,7 +31,10 @@ export interface DnsProgram {
   close(): Promise<void>;
 }
 
-/** The DNS process: answers nothing until the first snapshot is complete, then always, with or without an agent. */
+/**
+ * The DNS process: answers nothing until the first snapshot is complete, then always, with or without an agent.
+ * Its few files are handled synchronously, before and after it has anything else to do: that saves the memory of the other file interface.
+ */
 export async function startDnsProgram(options: DnsProgramOptions): Promise<DnsProgram> {
   const now = (): number => performance.now();
   const forwarder = createForwarder({ now });
@@ -37,10 +46,19 @@ export async function startDnsProgram(options: DnsProgramOptions): Promise<DnsPr
   let feeder: Socket | undefined;
 
   const listen = async (wanted: DnsListen): Promise<number> => {
-    if (server !== undefined && listening?.address === wanted.address && listening.port === wanted.port) return server.port;
+    if (
+      server !== undefined &&
+      listening?.address === wanted.address &&
+      listening.port === wanted.port
+    )
+      return server.port;
     server?.close();
     server = undefined;
-    server = await openDnsServer({ ...wanted, responder, allows: (address) => sources.allows(address) });
+    server = await openDnsServer({
+      ...wanted,
+      responder,
+      allows: (address) => sources.allows(address),
+    });
     listening = wanted;
     return server.port;
   };
@@ -50,7 +68,8 @@ export async function startDnsProgram(options: DnsProgramOptions): Promise<DnsPr
     feeder = socket;
     let staged: { readonly zone: Zone; readonly listen: DnsListen } | undefined;
     let order: Promise<void> = Promise.resolve();
-    const reply = (message: FeedReply): void => void (socket.writable && socket.write(`${JSON.stringify(message)}\n`));
+    const reply = (message: FeedReply): void =>
+      void (socket.writable && socket.write(`${JSON.stringify(message)}\n`));
     const handle = async (message: FeedMessage): Promise<void> => {
       switch (message.type) {
         case "reset":
@@ -69,9 +88,16 @@ export async function startDnsProgram(options: DnsProgramOptions): Promise<DnsPr
           if (staged === undefined) break;
           zone = staged.zone;
           try {
-            reply({ type: "committed", services: zone.services, port: await listen(staged.listen) });
+            reply({
+              type: "committed",
+              services: zone.services,
+              port: await listen(staged.listen),
+            });
           } catch (error) {
-            reply({ type: "failed", message: error instanceof Error ? error.message : String(error) });
+            reply({
+              type: "failed",
+              message: error instanceof Error ? error.message : String(error),
+            });
           }
           staged = undefined;
           break;
@@ -96,27 +122,31 @@ export async function startDnsProgram(options: DnsProgramOptions): Promise<DnsPr
     reply({ type: "hello", protocol: FEED_PROTOCOL, program: options.program, pid: options.pid });
   };
 
-  await mkdir(dirname(options.socket), { recursive: true, mode: 0o700 });
-  await rm(options.socket, { force: true });
+  mkdirSync(dirname(options.socket), { recursive: true, mode: 0o700 });
+  rmSync(options.socket, { force: true });
   const control: Server = createServer(feed);
   control.listen(options.socket);
   await once(control, "listening");
-  await chmod(options.socket, 0o600);
-  const state = { pid: options.pid, startTime: await readStartTime(options.pid) };
-  await writeFile(`${options.stateFile}.new`, `${JSON.stringify(state)}\n`, { mode: 0o600 });
-  await rename(`${options.stateFile}.new`, options.stateFile);
+  chmodSync(options.socket, 0o600);
+  const state = { pid: options.pid, startTime: readStartTime(options.pid) };
+  writeFileSync(`${options.stateFile}.new`, `${JSON.stringify(state)}\n`, { mode: 0o600 });
+  renameSync(`${options.stateFile}.new`, options.stateFile);
   return {
     async close() {
       server?.close();
       feeder?.destroy();
       await new Promise<void>((resolve) => control.close(() => resolve()));
-      await rm(options.socket, { force: true });
-      await rm(options.stateFile, { force: true });
+      rmSync(options.socket, { force: true });
+      rmSync(options.stateFile, { force: true });
     },
   };
 }
 
-const emptyZone: Zone = createZone({ domain: "cluster.local", address: "10.43.0.10", clusterCidrs: [] });
+const emptyZone: Zone = createZone({
+  domain: "cluster.local",
+  address: "10.43.0.10",
+  clusterCidrs: [],
+});
 
 function applyPut(zone: Zone | undefined, message: Extract<FeedMessage, { type: "put" }>): void {
   if (zone === undefined) return;

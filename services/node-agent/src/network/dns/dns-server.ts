@@ -1,7 +1,7 @@
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
-import { familyOf } from "@wherry/net";
+import { isIpv6 } from "./address-text.ts";
 import type { Responder } from "./responder.ts";
 
 /** Room for bursts: datagrams that do not fit are lost. The kernel halves it where it must. */
@@ -28,7 +28,10 @@ export interface DnsServer {
 
 /** Listens on UDP and TCP. Rejects with the socket's error. */
 export async function openDnsServer(options: DnsServerOptions): Promise<DnsServer> {
-  const udp = createSocket({ type: familyOf(options.address) === 6 ? "udp6" : "udp4", recvBufferSize: RECEIVE_BUFFER_BYTES });
+  const udp = createSocket({
+    type: isIpv6(options.address) ? "udp6" : "udp4",
+    recvBufferSize: RECEIVE_BUFFER_BYTES,
+  });
   udp.on("message", (message, remote) => {
     if (!options.allows(remote.address)) return;
     answerDatagram(options.responder, udp, message, remote);
@@ -40,7 +43,8 @@ export async function openDnsServer(options: DnsServerOptions): Promise<DnsServe
   const port = udp.address().port;
   const tcp = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on("error", () => socket.destroy());
-    if (socket.remoteAddress === undefined || !options.allows(socket.remoteAddress)) socket.destroy();
+    if (socket.remoteAddress === undefined || !options.allows(socket.remoteAddress))
+      socket.destroy();
     else serveConnection(options.responder, socket);
   });
   tcp.maxConnections = CONNECTIONS_MAX;
@@ -63,7 +67,12 @@ export async function openDnsServer(options: DnsServerOptions): Promise<DnsServe
   };
 }
 
-function answerDatagram(responder: Responder, socket: UdpSocket, message: Uint8Array, remote: { readonly port: number; readonly address: string }): void {
+function answerDatagram(
+  responder: Responder,
+  socket: UdpSocket,
+  message: Uint8Array,
+  remote: { readonly port: number; readonly address: string },
+): void {
   // A port of 0 cannot be answered, and the socket would throw.
   if (remote.port === 0) return;
   const answer = responder.respond(message, "udp");
@@ -78,7 +87,11 @@ function answerDatagram(responder: Responder, socket: UdpSocket, message: Uint8A
 }
 
 /** An answer that cannot be sent (the server closes, the asker is unreachable) is lost, as any datagram may be. */
-function sendSafely(socket: UdpSocket, bytes: Uint8Array, remote: { readonly port: number; readonly address: string }): void {
+function sendSafely(
+  socket: UdpSocket,
+  bytes: Uint8Array,
+  remote: { readonly port: number; readonly address: string },
+): void {
   try {
     socket.send(bytes, remote.port, remote.address, () => {});
   } catch {
@@ -113,7 +126,9 @@ function serveConnection(responder: Responder, socket: Socket): void {
       const query = pending.subarray(2, length + 2);
       pending = pending.subarray(length + 2);
       underWay += 1;
-      void Promise.resolve(responder.respond(Uint8Array.from(query), "tcp")).then(finished, () => finished(undefined));
+      void Promise.resolve(responder.respond(Uint8Array.from(query), "tcp")).then(finished, () =>
+        finished(undefined),
+      );
     }
     if (underWay >= PIPELINED_MAX) socket.pause();
   };

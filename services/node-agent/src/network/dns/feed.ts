@@ -39,7 +39,12 @@ export type FeedMessage =
   | { readonly type: "shutdown" };
 
 export type FeedReply =
-  | { readonly type: "hello"; readonly protocol: number; readonly program: string; readonly pid: number }
+  | {
+      readonly type: "hello";
+      readonly protocol: number;
+      readonly program: string;
+      readonly pid: number;
+    }
   | { readonly type: "committed"; readonly services: number; readonly port: number }
   | { readonly type: "failed"; readonly message: string };
 
@@ -60,7 +65,8 @@ export function createLineReader(onMessage: (message: unknown) => void): (chunk:
     if (start < chunk.length) {
       parts.push(chunk.subarray(start));
       length += chunk.length - start;
-      if (length > FEED_LINE_MAX_BYTES) throw new Error(`a line is longer than ${FEED_LINE_MAX_BYTES} bytes`);
+      if (length > FEED_LINE_MAX_BYTES)
+        throw new Error(`a line is longer than ${FEED_LINE_MAX_BYTES} bytes`);
     }
   };
 }

@@ -1,7 +1,9 @@
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
-import { familyOf, foldName, readMessage, type DnsQuery } from "@wherry/net";
+import { isIpv6 } from "./address-text.ts";
 import { createAnswerCache } from "./answer-cache.ts";
+import { readMessage, type DnsQuery } from "./dns-message.ts";
+import { foldName } from "./dns-name.ts";
 
 export interface Upstream {
   readonly address: string;
@@ -17,7 +19,10 @@ export interface ForwarderOptions {
   readonly inFlightMax?: number;
 }
 
-export type ForwardResult = { readonly kind: "answer"; readonly bytes: Uint8Array } | { readonly kind: "no-upstream" } | { readonly kind: "failed" };
+export type ForwardResult =
+  | { readonly kind: "answer"; readonly bytes: Uint8Array }
+  | { readonly kind: "no-upstream" }
+  | { readonly kind: "failed" };
 
 /** Asks the host's name servers. */
 export interface Forwarder {
@@ -41,7 +46,11 @@ export function createForwarder(options: ForwarderOptions): Forwarder {
   /** The server that answered last is asked first. */
   let preferred = 0;
 
-  const ask = async (query: DnsQuery, bytes: Uint8Array, transport: "udp" | "tcp"): Promise<Uint8Array | undefined> => {
+  const ask = async (
+    query: DnsQuery,
+    bytes: Uint8Array,
+    transport: "udp" | "tcp",
+  ): Promise<Uint8Array | undefined> => {
     const { randomInt } = await import("node:crypto");
     const servers = upstreams;
     const first = preferred % servers.length;
@@ -52,7 +61,12 @@ export function createForwarder(options: ForwarderOptions): Forwarder {
       const outgoing = Buffer.from(bytes);
       const id = randomInt(0x10000);
       outgoing.writeUInt16BE(id, 0);
-      const answer = await (transport === "udp" ? askUdp : askTcp)(server, outgoing, tryMs, (candidate) => answersQuestion(candidate, id, query));
+      const answer = await (transport === "udp" ? askUdp : askTcp)(
+        server,
+        outgoing,
+        tryMs,
+        (candidate) => answersQuestion(candidate, id, query),
+      );
       if (answer === undefined) continue;
       preferred = index;
       return answer;
@@ -68,7 +82,16 @@ export function createForwarder(options: ForwarderOptions): Forwarder {
     async forward(query, bytes, transport) {
       if (upstreams.length === 0) return { kind: "no-upstream" };
       const { name, type, class: questionClass } = query.question;
-      const key = [foldName(name), type, questionClass, transport, query.recursionDesired, query.checkingDisabled, query.edns?.dnssecOk ?? "", query.edns?.udpBytes ?? ""].join(" ");
+      const key = [
+        foldName(name),
+        type,
+        questionClass,
+        transport,
+        query.recursionDesired,
+        query.checkingDisabled,
+        query.edns?.dnssecOk ?? "",
+        query.edns?.udpBytes ?? "",
+      ].join(" ");
       let answer = cache.get(key);
       if (answer === undefined) {
         let asked = underWay.get(key);
@@ -109,9 +132,14 @@ function answersQuestion(bytes: Uint8Array, id: number, query: DnsQuery): boolea
   }
 }
 
-function askUdp(server: Upstream, query: Buffer, timeoutMs: number, accepts: (bytes: Uint8Array) => boolean): Promise<Uint8Array | undefined> {
+function askUdp(
+  server: Upstream,
+  query: Buffer,
+  timeoutMs: number,
+  accepts: (bytes: Uint8Array) => boolean,
+): Promise<Uint8Array | undefined> {
   const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
-  const socket = createSocket(familyOf(server.address) === 6 ? "udp6" : "udp4");
+  const socket = createSocket(isIpv6(server.address) ? "udp6" : "udp4");
   let settled = false;
   const finish = (answer: Uint8Array | undefined): void => {
     if (settled) return;
@@ -130,7 +158,12 @@ function askUdp(server: Upstream, query: Buffer, timeoutMs: number, accepts: (by
   return promise;
 }
 
-function askTcp(server: Upstream, query: Buffer, timeoutMs: number, accepts: (bytes: Uint8Array) => boolean): Promise<Uint8Array | undefined> {
+function askTcp(
+  server: Upstream,
+  query: Buffer,
+  timeoutMs: number,
+  accepts: (bytes: Uint8Array) => boolean,
+): Promise<Uint8Array | undefined> {
   const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
   const socket = connect({ host: server.address, port: server.port });
   const chunks: Buffer[] = [];

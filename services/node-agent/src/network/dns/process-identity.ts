@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 
 /** One process for good: ids are used again, an id with its start time is not. */
 export interface ProcessIdentity {
@@ -8,9 +8,9 @@ export interface ProcessIdentity {
 }
 
 /** undefined when there is no such process. */
-export async function readStartTime(pid: number): Promise<string | undefined> {
+export function readStartTime(pid: number): string | undefined {
   try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The second field is a name in brackets that may hold anything; a zombie has ended.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return fields[0] === "Z" ? undefined : fields[19];
@@ -20,15 +20,15 @@ export async function readStartTime(pid: number): Promise<string | undefined> {
 }
 
 /** The process that the file names, if it still is that one. */
-export async function readLiveProcess(stateFile: string): Promise<ProcessIdentity | undefined> {
+export function readLiveProcess(stateFile: string): ProcessIdentity | undefined {
   let state: Partial<ProcessIdentity>;
   try {
-    state = JSON.parse(await readFile(stateFile, "utf8")) as Partial<ProcessIdentity>;
+    state = JSON.parse(readFileSync(stateFile, "utf8")) as Partial<ProcessIdentity>;
   } catch {
     // Nothing was started here, or the file was never completed.
     return undefined;
   }
   const { pid, startTime } = state;
   if (typeof pid !== "number" || typeof startTime !== "string") return undefined;
-  return (await readStartTime(pid)) === startTime ? { pid, startTime } : undefined;
+  return readStartTime(pid) === startTime ? { pid, startTime } : undefined;
 }

@@ -13,7 +13,8 @@ export function upstreamsOf(text: string, own: string): Upstream[] {
   const upstreams: Upstream[] = [];
   for (const line of text.split("\n")) {
     const address = /^\s*nameserver\s+([^\s#;]+)/.exec(line)?.[1]?.split("%")[0];
-    if (address === undefined || address === own || tryParseAddress(address) === undefined) continue;
+    if (address === undefined || address === own || tryParseAddress(address) === undefined)
+      continue;
     upstreams.push({ address, port: 53 });
   }
   return upstreams.slice(0, SERVERS_MAX);
@@ -25,7 +26,12 @@ export interface ResolvConf {
 }
 
 /** Follows the file: `onChange` when it was written or replaced. An empty path, or no file, is no name server. */
-export function openResolvConf(path: string, own: string, log: Logger, onChange: () => void): ResolvConf {
+export function openResolvConf(
+  path: string,
+  own: string,
+  log: Logger,
+  onChange: () => void,
+): ResolvConf {
   let watcher: FSWatcher | undefined;
   if (path !== "") {
     try {
@@ -33,7 +39,9 @@ export function openResolvConf(path: string, own: string, log: Logger, onChange:
       watcher = watch(dirname(path), { persistent: false }, (_event, name) => {
         if (name === null || name === basename(path)) onChange();
       });
-      watcher.on("error", (error) => log.warn({ err: error, path }, "changes of the resolver file go unnoticed"));
+      watcher.on("error", (error) =>
+        log.warn({ err: error, path }, "changes of the resolver file go unnoticed"),
+      );
     } catch (error) {
       log.warn({ err: error, path }, "changes of the resolver file go unnoticed");
     }

@@ -1,12 +1,9 @@
+import { addressOfBytes } from "./address-text.ts";
 import {
   encodeAnswer,
   encodeQuery,
   encodeRefusal,
-  foldName,
-  formatAddress,
-  formatIpv4,
   readMessage,
-  readName,
   readQuery,
   recordClass,
   recordType,
@@ -16,7 +13,8 @@ import {
   type DnsQuery,
   type DnsRecord,
   type ResponseCode,
-} from "@wherry/net";
+} from "./dns-message.ts";
+import { foldName, readName } from "./dns-name.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Zone } from "./zone.ts";
 
@@ -28,14 +26,27 @@ export type Transport = "udp" | "tcp";
 
 /** Turns the bytes of a query into those of its answer; undefined = say nothing. Cluster names are answered at once, others through the forwarder. */
 export interface Responder {
-  respond(bytes: Uint8Array, transport: Transport): Uint8Array | undefined | Promise<Uint8Array | undefined>;
+  respond(
+    bytes: Uint8Array,
+    transport: Transport,
+  ): Uint8Array | undefined | Promise<Uint8Array | undefined>;
 }
 
 /** `zone` is asked for at each query, because a new snapshot is a new zone. */
 export function createResponder(zone: () => Zone, forwarder: Forwarder): Responder {
-  const failure = (code: ResponseCode): DnsAnswer => ({ code, authoritative: false, answers: [], authorities: [], additionals: [] });
+  const failure = (code: ResponseCode): DnsAnswer => ({
+    code,
+    authoritative: false,
+    answers: [],
+    authorities: [],
+    additionals: [],
+  });
 
-  const answerAlias = async (query: DnsQuery, alias: DnsRecord, target: string): Promise<DnsAnswer> => {
+  const answerAlias = async (
+    query: DnsQuery,
+    alias: DnsRecord,
+    target: string,
+  ): Promise<DnsAnswer> => {
     const answers: DnsRecord[] = [alias];
     let next: string | undefined = target;
     for (let depth = 0; depth < ALIASES_MAX && next !== undefined; depth += 1) {
@@ -43,7 +54,13 @@ export function createResponder(zone: () => Zone, forwarder: Forwarder): Respond
       const result = zone().resolve(question);
       if (result.kind === "answer") {
         answers.push(...result.answer.answers);
-        return { code: result.answer.code, authoritative: true, answers, authorities: result.answer.authorities, additionals: [] };
+        return {
+          code: result.answer.code,
+          authoritative: true,
+          answers,
+          authorities: result.answer.authorities,
+          additionals: [],
+        };
       }
       if (result.kind === "alias") {
         answers.push(result.alias);
@@ -52,18 +69,32 @@ export function createResponder(zone: () => Zone, forwarder: Forwarder): Respond
       }
       const bytes = encodeQuery(0, question);
       const reading = readQuery(bytes);
-      const forwarded = reading.kind === "query" ? await forwarder.forward(reading.query, bytes, "udp") : undefined;
+      const forwarded =
+        reading.kind === "query" ? await forwarder.forward(reading.query, bytes, "udp") : undefined;
       // Who asks for an alias gets the alias, even when what it stands for cannot be found out now.
       if (forwarded?.kind === "answer") answers.push(...readRecords(forwarded.bytes));
       next = undefined;
     }
-    return { code: responseCode.noError, authoritative: true, answers, authorities: [], additionals: [] };
+    return {
+      code: responseCode.noError,
+      authoritative: true,
+      answers,
+      authorities: [],
+      additionals: [],
+    };
   };
 
-  const forward = async (query: DnsQuery, bytes: Uint8Array, transport: Transport, maxBytes: number): Promise<Uint8Array> => {
+  const forward = async (
+    query: DnsQuery,
+    bytes: Uint8Array,
+    transport: Transport,
+    maxBytes: number,
+  ): Promise<Uint8Array> => {
     const result = await forwarder.forward(query, bytes, transport);
-    if (result.kind === "no-upstream") return encodeAnswer(query, failure(responseCode.refused), maxBytes);
-    if (result.kind === "failed") return encodeAnswer(query, failure(responseCode.serverFailure), maxBytes);
+    if (result.kind === "no-upstream")
+      return encodeAnswer(query, failure(responseCode.refused), maxBytes);
+    if (result.kind === "failed")
+      return encodeAnswer(query, failure(responseCode.serverFailure), maxBytes);
     if (result.bytes.length <= maxBytes) return result.bytes;
     const cut = Buffer.from(encodeAnswer(query, failure(responseCode.noError), maxBytes));
     cut[2] = (cut[2] ?? 0) | 2;
@@ -78,12 +109,18 @@ export function createResponder(zone: () => Zone, forwarder: Forwarder): Respond
       const { query } = reading;
       const maxBytes = transport === "udp" ? udpAnswerMaxBytes(query) : TCP_MAX_BYTES;
       const { type, class: questionClass } = query.question;
-      if (query.edns !== undefined && query.edns.version > 0) return encodeAnswer(query, failure(responseCode.badVersion), maxBytes);
-      if (type === recordType.AXFR || type === recordType.IXFR || questionClass !== recordClass.IN) return encodeAnswer(query, failure(responseCode.refused), maxBytes);
-      if (type === recordType.ANY) return encodeAnswer(query, failure(responseCode.notImplemented), maxBytes);
+      if (query.edns !== undefined && query.edns.version > 0)
+        return encodeAnswer(query, failure(responseCode.badVersion), maxBytes);
+      if (type === recordType.AXFR || type === recordType.IXFR || questionClass !== recordClass.IN)
+        return encodeAnswer(query, failure(responseCode.refused), maxBytes);
+      if (type === recordType.ANY)
+        return encodeAnswer(query, failure(responseCode.notImplemented), maxBytes);
       const result = zone().resolve(query.question);
       if (result.kind === "answer") return encodeAnswer(query, result.answer, maxBytes);
-      if (result.kind === "alias") return answerAlias(query, result.alias, result.target).then((answer) => encodeAnswer(query, answer, maxBytes));
+      if (result.kind === "alias")
+        return answerAlias(query, result.alias, result.target).then((answer) =>
+          encodeAnswer(query, answer, maxBytes),
+        );
       return forward(query, bytes, transport, maxBytes);
     },
   };
@@ -94,13 +131,15 @@ function readRecords(bytes: Uint8Array): DnsRecord[] {
   return readMessage(bytes).answers.flatMap((record): DnsRecord[] => {
     if (record.class !== recordClass.IN) return [];
     const { name, ttl } = record;
-    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (record.type === recordType.A && record.dataLength === 4) return [{ type: "A", name, ttl, address: formatIpv4(view.readUInt32BE(record.dataOffset)) }];
-    if (record.type === recordType.AAAA && record.dataLength === 16) {
-      const value = (view.readBigUInt64BE(record.dataOffset) << 64n) | view.readBigUInt64BE(record.dataOffset + 8);
-      return [{ type: "AAAA", name, ttl, address: formatAddress({ family: 6, value }) }];
-    }
-    if (record.type === recordType.CNAME) return [{ type: "CNAME", name, ttl, target: foldName(readName(bytes, record.dataOffset).name) }];
+    const data = bytes.subarray(record.dataOffset, record.dataOffset + record.dataLength);
+    if (record.type === recordType.A && data.length === 4)
+      return [{ type: "A", name, ttl, address: addressOfBytes(data) }];
+    if (record.type === recordType.AAAA && data.length === 16)
+      return [{ type: "AAAA", name, ttl, address: addressOfBytes(data) }];
+    if (record.type === recordType.CNAME)
+      return [
+        { type: "CNAME", name, ttl, target: foldName(readName(bytes, record.dataOffset).name) },
+      ];
     return [];
   });
 }

@@ -1,5 +1,5 @@
 import { networkInterfaces } from "node:os";
-import { cidrContains, parseCidr, tryParseAddress, type Cidr } from "@wherry/net";
+import { blockList, isAddress } from "./address-text.ts";
 
 /** How long the machine's own addresses are taken as known. */
 const OWN_ADDRESSES_MS = 5_000;
@@ -12,17 +12,16 @@ export interface SourceFilter {
 
 /** Lets only the node and its pods ask. */
 export function createSourceFilter(now: () => number): SourceFilter {
-  let blocks: readonly Cidr[] = [];
+  let blocks = blockList([]);
   let own = new Set<string>();
   let ownReadMs = Number.NEGATIVE_INFINITY;
   return {
     setBlocks(next) {
-      blocks = next.map(parseCidr);
+      blocks = blockList(next);
     },
     allows(text) {
-      const address = tryParseAddress(text.startsWith("::ffff:") ? text.slice(7) : text);
-      if (address === undefined) return false;
-      if (blocks.some((block) => cidrContains(block, address))) return true;
+      if (!isAddress(text)) return false;
+      if (blocks.has(text)) return true;
       if (own.has(text)) return true;
       if (now() - ownReadMs < OWN_ADDRESSES_MS) return false;
       ownReadMs = now();

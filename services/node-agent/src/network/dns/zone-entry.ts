@@ -18,9 +18,21 @@ export interface ZoneEndpoint {
 
 /** One service. `key` is "namespace/name". */
 export type ZoneService =
-  | { readonly key: string; readonly kind: "cluster"; readonly addresses: readonly string[]; readonly ports: readonly ZonePort[] }
+  | {
+      readonly key: string;
+      readonly kind: "cluster";
+      readonly addresses: readonly string[];
+      readonly ports: readonly ZonePort[];
+    }
   /** Endpoints of one EndpointSlice share its ports. */
-  | { readonly key: string; readonly kind: "headless"; readonly groups: readonly { readonly ports: readonly ZonePort[]; readonly endpoints: readonly ZoneEndpoint[] }[] }
+  | {
+      readonly key: string;
+      readonly kind: "headless";
+      readonly groups: readonly {
+        readonly ports: readonly ZonePort[];
+        readonly endpoints: readonly ZoneEndpoint[];
+      }[];
+    }
   | { readonly key: string; readonly kind: "external"; readonly target: string };
 
 /** A node's name and its addresses. */

@@ -1,11 +1,31 @@
-import { foldName, nameLabels, readName } from "./dns-name.ts";
-import { parseAddress, parseIpv4 } from "./address.ts";
-import { NetworkError } from "./network-error.ts";
+import { addressBytes } from "./address-text.ts";
+import { foldName, MalformedMessageError, nameLabels, readName } from "./dns-name.ts";
 
 /** Record types by number (IANA). Only those that we answer or look into. */
-export const recordType = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, TXT: 16, AAAA: 28, SRV: 33, OPT: 41, IXFR: 251, AXFR: 252, ANY: 255 } as const;
+export const recordType = {
+  A: 1,
+  NS: 2,
+  CNAME: 5,
+  SOA: 6,
+  PTR: 12,
+  TXT: 16,
+  AAAA: 28,
+  SRV: 33,
+  OPT: 41,
+  IXFR: 251,
+  AXFR: 252,
+  ANY: 255,
+} as const;
 export const recordClass = { IN: 1, ANY: 255 } as const;
-export const responseCode = { noError: 0, formatError: 1, serverFailure: 2, nameError: 3, notImplemented: 4, refused: 5, badVersion: 16 } as const;
+export const responseCode = {
+  noError: 0,
+  formatError: 1,
+  serverFailure: 2,
+  nameError: 3,
+  notImplemented: 4,
+  refused: 5,
+  badVersion: 16,
+} as const;
 export type ResponseCode = (typeof responseCode)[keyof typeof responseCode];
 
 /** Without EDNS0 a UDP answer has at most this size (RFC 1035). */
@@ -29,13 +49,35 @@ export interface DnsQuery {
   readonly question: DnsQuestion;
   /** The offset after the question. */
   readonly questionEnd: number;
-  readonly edns?: { readonly udpBytes: number; readonly version: number; readonly dnssecOk: boolean };
+  readonly edns?: {
+    readonly udpBytes: number;
+    readonly version: number;
+    readonly dnssecOk: boolean;
+  };
 }
 
 export type DnsRecord =
-  | { readonly type: "A" | "AAAA"; readonly name: string; readonly ttl: number; readonly address: string }
-  | { readonly type: "CNAME" | "PTR" | "NS"; readonly name: string; readonly ttl: number; readonly target: string }
-  | { readonly type: "SRV"; readonly name: string; readonly ttl: number; readonly priority: number; readonly weight: number; readonly port: number; readonly target: string }
+  | {
+      readonly type: "A" | "AAAA";
+      readonly name: string;
+      readonly ttl: number;
+      readonly address: string;
+    }
+  | {
+      readonly type: "CNAME" | "PTR" | "NS";
+      readonly name: string;
+      readonly ttl: number;
+      readonly target: string;
+    }
+  | {
+      readonly type: "SRV";
+      readonly name: string;
+      readonly ttl: number;
+      readonly priority: number;
+      readonly weight: number;
+      readonly port: number;
+      readonly target: string;
+    }
   | { readonly type: "TXT"; readonly name: string; readonly ttl: number; readonly text: string }
   | {
       readonly type: "SOA";
@@ -85,7 +127,12 @@ export interface DnsMessage {
 export type QueryReading =
   | { readonly kind: "query"; readonly query: DnsQuery }
   /** Answer with this code; `id` and the flags of the request are known, its question perhaps not. */
-  | { readonly kind: "refuse"; readonly id: number; readonly opcode: number; readonly code: ResponseCode }
+  | {
+      readonly kind: "refuse";
+      readonly id: number;
+      readonly opcode: number;
+      readonly code: ResponseCode;
+    }
   /** A response, or too short to have an id: never answered. */
   | { readonly kind: "ignore" };
 
@@ -100,29 +147,41 @@ export function readQuery(bytes: Uint8Array): QueryReading {
   if (read16(bytes, 4) !== 1) return { kind: "refuse", id, opcode, code: responseCode.formatError };
   try {
     const { name, end } = readName(bytes, HEADER_BYTES);
-    if (end + 4 > bytes.length) return { kind: "refuse", id, opcode, code: responseCode.formatError };
+    if (end + 4 > bytes.length)
+      return { kind: "refuse", id, opcode, code: responseCode.formatError };
     const question = { name, type: read16(bytes, end), class: read16(bytes, end + 2) };
     const edns = readEdns(bytes, end + 4);
     return {
       kind: "query",
-      query: { id, opcode, recursionDesired: (high & 1) !== 0, checkingDisabled: ((bytes[3] ?? 0) & 0x10) !== 0, question, questionEnd: end + 4, ...(edns === undefined ? {} : { edns }) },
+      query: {
+        id,
+        opcode,
+        recursionDesired: (high & 1) !== 0,
+        checkingDisabled: ((bytes[3] ?? 0) & 0x10) !== 0,
+        question,
+        questionEnd: end + 4,
+        ...(edns === undefined ? {} : { edns }),
+      },
     };
   } catch (error) {
-    if (error instanceof NetworkError) return { kind: "refuse", id, opcode, code: responseCode.formatError };
+    if (error instanceof MalformedMessageError)
+      return { kind: "refuse", id, opcode, code: responseCode.formatError };
     throw error;
   }
 }
 
-/** Reads a whole message, as an upstream server sends it. Throws `malformed`. */
+/** Reads a whole message, as an upstream server sends it. Throws `MalformedMessageError`. */
 export function readMessage(bytes: Uint8Array): DnsMessage {
-  if (bytes.length < HEADER_BYTES) throw new NetworkError("malformed", "a DNS message is shorter than its header");
+  if (bytes.length < HEADER_BYTES)
+    throw new MalformedMessageError("a DNS message is shorter than its header");
   const questions = read16(bytes, 4);
-  if (questions > 1) throw new NetworkError("malformed", "a DNS message has more than one question");
+  if (questions > 1) throw new MalformedMessageError("a DNS message has more than one question");
   let offset = HEADER_BYTES;
   let question: DnsQuestion | undefined;
   if (questions === 1) {
     const { name, end } = readName(bytes, offset);
-    if (end + 4 > bytes.length) throw new NetworkError("malformed", "a DNS question runs past the end of the message");
+    if (end + 4 > bytes.length)
+      throw new MalformedMessageError("a DNS question runs past the end of the message");
     question = { name, type: read16(bytes, end), class: read16(bytes, end + 2) };
     offset = end + 4;
   }
@@ -131,10 +190,20 @@ export function readMessage(bytes: Uint8Array): DnsMessage {
     const records: RecordAt[] = [];
     for (let index = 0; index < count; index += 1) {
       const { name, end } = readName(bytes, offset);
-      if (end + 10 > bytes.length) throw new NetworkError("malformed", "a DNS record runs past the end of the message");
+      if (end + 10 > bytes.length)
+        throw new MalformedMessageError("a DNS record runs past the end of the message");
       const dataLength = read16(bytes, end + 8);
-      if (end + 10 + dataLength > bytes.length) throw new NetworkError("malformed", "a DNS record runs past the end of the message");
-      records.push({ name, type: read16(bytes, end), class: read16(bytes, end + 2), ttl: read32(bytes, end + 4), ttlOffset: end + 4, dataOffset: end + 10, dataLength });
+      if (end + 10 + dataLength > bytes.length)
+        throw new MalformedMessageError("a DNS record runs past the end of the message");
+      records.push({
+        name,
+        type: read16(bytes, end),
+        class: read16(bytes, end + 2),
+        ttl: read32(bytes, end + 4),
+        ttlOffset: end + 4,
+        dataOffset: end + 10,
+        dataLength,
+      });
       offset = end + 10 + dataLength;
     }
     return records;
@@ -175,8 +244,13 @@ export function encodeAnswer(query: DnsQuery, answer: DnsAnswer, maxBytes: numbe
   writer.write16(query.question.type);
   writer.write16(query.question.class);
   const answered = writer.writeRecords(answer.answers);
-  const authorised = answered.complete ? writer.writeRecords(answer.authorities) : { count: 0, complete: answer.authorities.length === 0 };
-  const added = answered.complete && authorised.complete ? writer.writeRecords(answer.additionals) : { count: 0, complete: true };
+  const authorised = answered.complete
+    ? writer.writeRecords(answer.authorities)
+    : { count: 0, complete: answer.authorities.length === 0 };
+  const added =
+    answered.complete && authorised.complete
+      ? writer.writeRecords(answer.additionals)
+      : { count: 0, complete: true };
   const truncated = !answered.complete || !authorised.complete;
   let additionalCount = added.count;
   if (query.edns !== undefined) {
@@ -185,7 +259,8 @@ export function encodeAnswer(query: DnsQuery, answer: DnsAnswer, maxBytes: numbe
     additionalCount += 1;
   }
   const bytes = writer.finish();
-  bytes[2] = 0x80 | (answer.authoritative ? 4 : 0) | (truncated ? 2 : 0) | (query.recursionDesired ? 1 : 0);
+  bytes[2] =
+    0x80 | (answer.authoritative ? 4 : 0) | (truncated ? 2 : 0) | (query.recursionDesired ? 1 : 0);
   // Recursion is available: names outside the cluster are forwarded.
   bytes[3] = 0x80 | (query.checkingDisabled ? 0x10 : 0) | (answer.code & 15);
   write16(bytes, 6, answered.count);
@@ -204,7 +279,11 @@ export function encodeRefusal(id: number, opcode: number, code: ResponseCode): U
 }
 
 /** A query of our own with EDNS0. */
-export function encodeQuery(id: number, question: DnsQuestion, udpBytes = UDP_EDNS_MAX_BYTES): Uint8Array {
+export function encodeQuery(
+  id: number,
+  question: DnsQuestion,
+  udpBytes = UDP_EDNS_MAX_BYTES,
+): Uint8Array {
   const writer = new MessageWriter(UDP_PLAIN_MAX_BYTES);
   writer.write16(id);
   writer.write16(0x0100);
@@ -283,7 +362,8 @@ class MessageWriter {
       this.#writeRecord(record);
       if (this.#length > this.#maxBytes) {
         this.#length = start;
-        for (const [suffix, offset] of this.#suffixes) if (offset >= start) this.#suffixes.delete(suffix);
+        for (const [suffix, offset] of this.#suffixes)
+          if (offset >= start) this.#suffixes.delete(suffix);
         return { count, complete: false };
       }
     }
@@ -313,13 +393,9 @@ class MessageWriter {
     this.write16(0);
     switch (record.type) {
       case "A":
-        this.write32(parseIpv4(record.address) ?? 0);
+      case "AAAA":
+        for (const byte of addressBytes(record.address)) this.write8(byte);
         break;
-      case "AAAA": {
-        const value = parseAddress(record.address).value;
-        for (let shift = 96n; shift >= 0n; shift -= 32n) this.write32(Number((value >> shift) & 0xffffffffn));
-        break;
-      }
       case "CNAME":
       case "PTR":
       case "NS":
@@ -338,7 +414,14 @@ class MessageWriter {
       case "SOA":
         this.writeName(record.primary, true);
         this.writeName(record.mailbox, true);
-        for (const value of [record.serial, record.refresh, record.retry, record.expire, record.minimum]) this.write32(value);
+        for (const value of [
+          record.serial,
+          record.refresh,
+          record.retry,
+          record.expire,
+          record.minimum,
+        ])
+          this.write32(value);
         break;
     }
     write16(this.#bytes, lengthOffset, this.#length - lengthOffset - 2);
@@ -358,12 +441,19 @@ function readEdns(bytes: Uint8Array, start: number): DnsQuery["edns"] {
   let edns: DnsQuery["edns"];
   for (let index = 0; index < records; index += 1) {
     const { name, end } = readName(bytes, offset);
-    if (end + 10 > bytes.length) throw new NetworkError("malformed", "a DNS record runs past the end of the message");
+    if (end + 10 > bytes.length)
+      throw new MalformedMessageError("a DNS record runs past the end of the message");
     const next = end + 10 + read16(bytes, end + 8);
-    if (next > bytes.length) throw new NetworkError("malformed", "a DNS record runs past the end of the message");
+    if (next > bytes.length)
+      throw new MalformedMessageError("a DNS record runs past the end of the message");
     if (read16(bytes, end) === recordType.OPT) {
-      if (name !== "" || edns !== undefined) throw new NetworkError("malformed", "a DNS query has a wrong OPT record");
-      edns = { udpBytes: read16(bytes, end + 2), version: bytes[end + 5] ?? 0, dnssecOk: ((bytes[end + 6] ?? 0) & 0x80) !== 0 };
+      if (name !== "" || edns !== undefined)
+        throw new MalformedMessageError("a DNS query has a wrong OPT record");
+      edns = {
+        udpBytes: read16(bytes, end + 2),
+        version: bytes[end + 5] ?? 0,
+        dnssecOk: ((bytes[end + 6] ?? 0) & 0x80) !== 0,
+      };
     }
     offset = next;
   }
