@@ -52,7 +52,7 @@ describe("what goes wrong says what to do", { skip: root ? false : "needs root" 
         const lines = stdout.split("\n");
         assert.ok(lines.some((line) => /^[A-Z]\w+:$/.test(line)), "no group");
         for (const [index, line] of lines.entries()) {
-          const flag = /^ {2}(?:-\w,|   ) --([\w-]+)( VALUE| VALUE,…| N)?(.*)$/.exec(line);
+          const flag = /^ {2}(?:-\w,|   ) --([\w-]+)( VALUE,…| VALUE| N)?(.*)$/.exec(line);
           if (flag === null) continue;
           const explained = flag[3]?.trim() === "" ? lines[index + 1] : flag[3];
           assert.match(explained ?? "", /^ +\S+/, `--${flag[1]} is not explained`);
@@ -222,7 +222,7 @@ describe("what goes wrong says what to do", { skip: root ? false : "needs root" 
       const bare = await lab.addMachine("bare");
       await hide(bare, "/usr/bin/containerd");
       const ended = await runWherry(bare, ["server", "--data-dir", dataDirOf(bare), "--node-ip", bare.ip]);
-      assertFailure(ended, 1, "containerd not found", "apt-get install containerd", "--container-runtime-endpoint");
+      assertFailure(ended, 1, "not found on this machine: containerd. ", "apt-get install containerd)", "--container-runtime-endpoint");
     });
 
     it("without CNI plugins says what to install", async () => {
@@ -230,14 +230,14 @@ describe("what goes wrong says what to do", { skip: root ? false : "needs root" 
       await hide(bare, "/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni");
       const ended = await runWherry(bare, ["server", "--data-dir", dataDirOf(bare), "--node-ip", bare.ip]);
       assertFailure(ended, 1, "CNI plugins", "apt-get install containernetworking-plugins");
-      assert.deepEqual(await bare.processes(), [], "something was left running");
     });
 
-    it("without nft says what to install", async () => {
+    it("without several programs names them all at once", async () => {
       const bare = await lab.addMachine("bare-nft");
-      await hide(bare, "/usr/sbin/nft");
+      await hide(bare, "/usr/sbin/nft", "/usr/sbin/runc", "/usr/bin/crun");
       const ended = await runWherry(bare, ["server", "--data-dir", dataDirOf(bare), "--node-ip", bare.ip]);
-      assertFailure(ended, 1, "nft", "apt-get install nftables");
+      assertFailure(ended, 1, "not found on this machine: runc; nft.", "apt-get install runc nftables");
+      assert.deepEqual(await bare.processes(), [], "something was left running");
     });
   });
 

@@ -50,13 +50,16 @@ async function configFiles(options: ConfigFileOptions): Promise<string[]> {
 }
 
 async function readMap(file: string): Promise<Record<string, unknown>> {
-  const { load } = await import("js-yaml");
-  let value: unknown;
+  const { loadAll } = await import("js-yaml");
+  let documents: readonly unknown[];
   try {
-    value = load(await readFile(file, "utf8"));
+    // A file without a document (empty, or comments only) is an empty map.
+    documents = loadAll(await readFile(file, "utf8"));
   } catch (error) {
     throw new UsageError(`config file ${file} is not valid YAML: ${(error as Error).message.split("\n")[0]}`, { cause: error });
   }
+  if (documents.length > 1) throw new UsageError(`config file ${file} holds ${documents.length} YAML documents; put everything into one`);
+  const [value] = documents;
   if (value === null || value === undefined) return {};
   if (typeof value !== "object" || Array.isArray(value)) throw new UsageError(`config file ${file} must be a map of flag names to values`);
   return value as Record<string, unknown>;

@@ -1,4 +1,5 @@
 import { UsageError } from "./flags.ts";
+import { InvariantError } from "./invariant.ts";
 
 /** Exit codes of every executable: 0 ok, 1 failure, 2 usage. */
 export const exitCode = { ok: 0, failure: 1, usage: 2 } as const;
@@ -20,6 +21,9 @@ export interface ProcessContext {
   stdout(text: string): void;
   stderr(text: string): void;
 }
+
+/** Causes that are shown of one error. */
+const CAUSES_MAX = 5;
 
 /** A repeated signal within this time is the same request: npm forwards the terminal's SIGINT a second time. */
 const REPEAT_WINDOW_MS = 1_000;
@@ -60,6 +64,8 @@ export function runMain(main: (context: ProcessContext) => Promise<number | void
   main(context).then(
     (code) => finish(code ?? exitCode.ok),
     (error: unknown) => {
+      // Work that was cut short because it was asked to stop has not failed.
+      if (error === stop.signal.reason) return finish(exitCode.ok);
       process.stderr.write(`${failureText(error)}\n`);
       finish(error instanceof UsageError ? exitCode.usage : exitCode.failure);
     },
@@ -72,14 +78,18 @@ function finish(code: number): void {
   process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
 }
 
-/** One line for a person; the chain of causes follows where it says more. Wrong use is explained by its message alone. */
+/**
+ * One line for a person: an operating error's message stands for itself. WHERRY_DEBUG adds the stack and the causes; a fault of the program (a TypeError and its like)
+ * shows them always, because nobody foresaw it.
+ */
 function failureText(error: unknown): string {
   if (!(error instanceof Error)) return `error: ${String(error)}`;
-  const lines = [`error: ${error.message}`];
-  if (process.env["WHERRY_DEBUG"] !== undefined && error.stack !== undefined) lines.push(error.stack);
-  else if (error instanceof UsageError) return lines.join("\n");
-  for (let cause = error.cause, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth += 1) {
-    if (!lines.join("\n").includes(cause.message)) lines.push(`  caused by: ${cause.message}`);
-  }
+  if (process.env["WHERRY_DEBUG"] === undefined && !isFault(error)) return `error: ${error.message}`;
+  const lines = [`error: ${error.message}`, error.stack ?? ""];
+  for (let cause = error.cause, depth = 0; cause instanceof Error && depth < CAUSES_MAX; cause = cause.cause, depth += 1) lines.push(`caused by: ${cause.stack ?? cause.message}`);
   return lines.join("\n");
+}
+
+function isFault(error: Error): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError || error instanceof InvariantError;
 }

@@ -83,7 +83,9 @@ export function protobufTable(
     reachable.add(name);
     pending.push(...message.references);
   }
-  const heads = [...groupVersions].sort().map(([groupVersion, name]) => `@${groupVersion}\t${name}`);
+  const heads = [...groupVersions]
+    .sort()
+    .map(([groupVersion, name]) => `@${groupVersion}\t${name}`);
   const lines = [...reachable].sort().map((name) => {
     const { isKind = false, fields = [] } = messages.get(name) ?? {};
     return `${name}\t${isKind ? "k" : ""}\t${fields.join(" ")}`;
@@ -101,7 +103,12 @@ function messagesOf(files: ProtoFiles, fieldTags: string): ReadonlyMap<string, M
       if (/(^|\.)TypeMeta$/.test(type)) kinds.add(struct);
       continue;
     }
-    tags.set(`${struct}/${number}`, { json, type, omitEmpty: row["omitempty"] === "omitempty", order });
+    tags.set(`${struct}/${number}`, {
+      json,
+      type,
+      omitEmpty: row["omitempty"] === "omitempty",
+      order,
+    });
   }
   const found = new Map<string, Message>();
   for (const [key, { messages }] of Object.entries(files)) {
@@ -120,7 +127,12 @@ function messagesOf(files: ProtoFiles, fieldTags: string): ReadonlyMap<string, M
       const struct = `${goPackage}/${message}`;
       const references: string[] = [];
       const written = Object.entries(fields).map(([name, [number, type, label]], index) => {
-        const tag = tags.get(`${struct}/${number}`) ?? { json: name, type: "", omitEmpty: false, order: index };
+        const tag = tags.get(`${struct}/${number}`) ?? {
+          json: name,
+          type: "",
+          omitEmpty: false,
+          order: index,
+        };
         const map = /^map<string,\s*(.+)>$/.exec(type);
         const own = qualified(map?.[1] ?? type);
         if (own.includes(".")) references.push(own);
@@ -140,7 +152,8 @@ function messagesOf(files: ProtoFiles, fieldTags: string): ReadonlyMap<string, M
 
 function addAggregator(found: Map<string, Message>): void {
   for (const line of aggregatorFields.trim().split("\n")) {
-    const [struct = "", json = "", number = "", type = "", goType = "", omit = ""] = line.split("\t");
+    const [struct = "", json = "", number = "", type = "", goType = "", omit = ""] =
+      line.split("\t");
     const name = `apiregistration.v1.${struct}`;
     const known = found.get(name);
     const tag = { json, type: goType, omitEmpty: omit !== "", order: 0 };
@@ -148,7 +161,10 @@ function addAggregator(found: Map<string, Message>): void {
     found.set(name, {
       name,
       isKind: struct === "APIService" || struct === "APIServiceList",
-      fields: [...(known?.fields ?? []), fieldText(tag, Number(number), type, labels, "apiregistration.v1")],
+      fields: [
+        ...(known?.fields ?? []),
+        fieldText(tag, Number(number), type, labels, "apiregistration.v1"),
+      ],
       references: [...(known?.references ?? []), ...(type.includes(".") ? [type] : [])],
     });
   }

@@ -3,12 +3,7 @@
  * stored as protobuf.
  */
 import type { Json } from "@wherry/machinery";
-import {
-  decodeKubernetesProtobuf,
-  decodeObject,
-  definitionNameOf,
-  schemaOf,
-} from "@wherry/schema";
+import { decodeKubernetesProtobuf, decodeObject, definitionNameOf, schemaOf } from "@wherry/schema";
 import type { TypeIdentity } from "./stored-value.ts";
 
 type Tree = { [key: string]: Json | undefined };

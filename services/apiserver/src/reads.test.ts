@@ -155,7 +155,8 @@ describe("reads", () => {
     equal(partial.items[0].data, undefined);
     const yaml = await get(`${maps}/m1`, { accept: "application/yaml" });
     match(yaml.text, /^kind: ConfigMap$/m);
-    equal((await get(maps, { accept: "application/vnd.kubernetes.protobuf" })).status, 406);
+    const protobufTable = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io";
+    equal((await get(maps, { accept: protobufTable })).status, 406);
   });
 
   it("compresses big lists for clients that accept gzip", async () => {

@@ -1,4 +1,4 @@
-import { createEventRecorder, createInformerFactory, type ApiClient } from "@wherry/client";
+import { createEventRecorder, createInformerFactory, type ApiClient, type EventRecorder } from "@wherry/client";
 import { createService, UsageError, type Clock, type Logger, type MetricsRegistry, type Service } from "@wherry/service-kit";
 import type { ControllerManagerConfig } from "./config.ts";
 import { controllerFactories } from "./controller-factories.ts";
@@ -17,8 +17,7 @@ export function createControllerManager(config: ControllerManagerConfig, deps: C
   const log = deps.log.child({ component: "controller-manager" });
   const enabled = enabledControllers(config.controllers, Object.keys(controllerFactories));
   const informers = createInformerFactory({ client: api, clock, log, metrics: deps.metrics });
-  const events = createEventRecorder({ client: api, clock, component: "controller-manager", log });
-  const recorders = [events];
+  const recorders: EventRecorder[] = [];
   const stop = new AbortController();
   let running: Promise<unknown> | undefined;
 
@@ -27,7 +26,7 @@ export function createControllerManager(config: ControllerManagerConfig, deps: C
     async start(signal, fail) {
       const controllers: Controller[] = [];
       for (const name of enabled) {
-        const recorder = createEventRecorder({ client: api, clock, component: `${name}-controller`, log });
+        const recorder = createEventRecorder({ client: api, clock, component: name, log });
         recorders.push(recorder);
         const context: ControllerContext = { api, informers, events: recorder, clock, log };
         controllers.push(...(controllerFactories[name]?.(context, config) ?? []));

@@ -20,8 +20,8 @@ import {
 } from "@wherry/node-agent";
 import { createService, parseConfig, type Clock, type Logger, type MetricsRegistry, type Service, type ServiceNode } from "@wherry/service-kit";
 import type { ClusterSettings } from "@wherry/tunnel-proxy";
-import { findCniPlugins } from "./cni-plugins.ts";
 import type { NodeSettings } from "./node-settings.ts";
+import { findNodeTools } from "./node-tools.ts";
 import { VERSION } from "./version.ts";
 
 export interface NodeServicesOptions {
@@ -31,6 +31,8 @@ export interface NodeServicesOptions {
   readonly cluster: Omit<ClusterSettings, "flannelBackend"> & { readonly flannelBackend: string };
   /** What starts Node without the script: for the DNS process. */
   readonly nodeCommand: readonly string[];
+  /** PATH. */
+  readonly searchPath: string;
   readonly api: ApiClient;
   readonly clock: Clock;
   readonly log: Logger;
@@ -49,7 +51,7 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
   const run = createCommandRunner();
   const paths = networkPaths(node.dataDir);
   const cniConfDir = paths.cniConfDir;
-  const cniBinDir = cluster.flannelBackend === "none" ? undefined : findCniPlugins(node.dataDir);
+  const { cniBinDir } = findNodeTools({ dataDir: node.dataDir, path: options.searchPath, managesContainerd: node.runtimeEndpoint === undefined, managesNetwork: cluster.flannelBackend !== "none" });
   const informers = createInformerFactory({ client: api, clock, log, metrics });
   const shared = { api, informers, run, clock, log };
   const containerd = createContainerdService({ dataDir: node.dataDir, cniConfDir, ...(cniBinDir === undefined ? {} : { cniBinDirs: [cniBinDir] }) }, { log, clock });
@@ -107,7 +109,7 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
         clusterCidrs: [cluster.clusterCidr, cluster.serviceCidr],
         resolvConf: node.resolvConf,
         runDir: paths.dnsRunDir,
-        dnsCommand: [...options.nodeCommand, dnsProgramFile()],
+        dnsCommand: [...options.nodeCommand.slice(0, 1), "--no-opt", "--no-maglev", "--no-sparkplug", "--max-semi-space-size=1", dnsProgramFile()],
       }),
       shared,
     );

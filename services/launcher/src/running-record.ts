@@ -24,7 +24,11 @@ export async function claimMachine(claim: { readonly dataDir: string; readonly w
   const node = claim.withNode ? await readRunningRecord(NODE_DIR) : undefined;
   if (node !== undefined) throw new Error(`another wherry (process ${node.pid}) runs the node of this machine, and there can be one; stop it, or run a server with --disable-agent`);
   const folders = claim.withNode ? [claim.dataDir, NODE_DIR] : [claim.dataDir];
-  for (const folder of folders) await writeRunningRecord(folder, claim.pid);
+  for (const folder of folders) {
+    await writeRunningRecord(folder, claim.pid).catch((error: NodeJS.ErrnoException) => {
+      throw new Error(`${folder} cannot be written (${error.code ?? error.message}); check its permissions${folder === NODE_DIR ? "" : ", or choose another --data-dir"}`, { cause: error });
+    });
+  }
   return async () => {
     for (const folder of folders) await removeRunningRecord(folder);
   };

@@ -381,9 +381,18 @@ function bind(
   return new Promise((resolve, reject) => {
     server.bindAsync(target, credentials, (error, port) => {
       if (error === null) resolve(port);
-      else reject(new Error(`cannot listen on ${target}: ${error.message}`, { cause: error }));
+      else reject(new Error(`cannot listen on ${target}: ${listenProblem(error.message)}`, { cause: error }));
     });
   });
+}
+
+/** gRPC gives no code, only a list of what each resolved address said. */
+function listenProblem(message: string): string {
+  if (message.includes("EADDRINUSE"))
+    return "it is in use by another process; stop it, or listen elsewhere (--listen)";
+  if (message.includes("EADDRNOTAVAIL"))
+    return "it is not an address of this machine; choose another one (--listen)";
+  return message;
 }
 
 async function closeServer(

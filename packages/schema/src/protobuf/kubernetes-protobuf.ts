@@ -101,13 +101,18 @@ function decodeEnvelope(
   const raw = Buffer.from((unknown["2"] ?? new Uint8Array()) as Uint8Array);
   const encoding = String(unknown["3"] ?? "");
   const contentType = String(unknown["4"] ?? "");
-  if (encoding !== "") throw newBadRequest(`the content encoding ${JSON.stringify(encoding)} of a protobuf body is not supported`);
+  if (encoding !== "")
+    throw newBadRequest(
+      `the content encoding ${JSON.stringify(encoding)} of a protobuf body is not supported`,
+    );
   if (contentType === "application/json") {
     const object = JSON.parse(raw.toString()) as Tree;
     return { apiVersion, kind, object: { ...object, apiVersion, kind } };
   }
   if (contentType !== "" && contentType !== "application/vnd.kubernetes.protobuf")
-    throw newBadRequest(`the content type ${JSON.stringify(contentType)} inside of a protobuf body is not supported`);
+    throw newBadRequest(
+      `the content type ${JSON.stringify(contentType)} inside of a protobuf body is not supported`,
+    );
   const message = requireMessage(apiVersion, kind);
   const values = messageCodec().decode(message, raw) as FieldValues;
   const object = { apiVersion, kind, ...(messageToJson(message, values) as Tree) };

@@ -31,7 +31,9 @@ export function messageFromJson(message: string, value: unknown): FieldValues {
   const values: FieldValues = {};
   for (const field of messageFields(message)) {
     const found =
-      field.json === "" ? messageFromJson(field.type, tree) : fieldFromJson(field, tree[field.json]);
+      field.json === ""
+        ? messageFromJson(field.type, tree)
+        : fieldFromJson(field, tree[field.json]);
     if (found !== undefined) values[field.number] = found;
   }
   return values;
@@ -60,7 +62,8 @@ function fieldToJson(field: MessageField, value: ProtobufValue | undefined): unk
 
 /** Structs are never left out, with the exception of the time of creation and of lists in a message of their own. */
 function isLeftOut({ isMessage, type, json: name }: MessageField, json: unknown): boolean {
-  if (isMessage) return json === null && (name === "creationTimestamp" || /\.(Verbs|ExtraValue)$/.test(type));
+  if (isMessage)
+    return json === null && (name === "creationTimestamp" || /\.(Verbs|ExtraValue)$/.test(type));
   return json === "" || json === 0 || json === false || json === null;
 }
 
@@ -97,9 +100,7 @@ function fieldFromJson(
 function oneFromJson(type: string, json: unknown): ProtobufValue | undefined {
   if (type.includes(".")) {
     const special = specialMessage(type);
-    return special === undefined
-      ? messageFromJson(type, json)
-      : special.fromJson(json, conversion);
+    return special === undefined ? messageFromJson(type, json) : special.fromJson(json, conversion);
   }
   if (json === undefined || json === null) return type === "bytes" ? undefined : zeroOf(type);
   if (type === "bytes") return Buffer.from(String(json), "base64");

@@ -73,8 +73,7 @@ const specials: Readonly<Record<string, SpecialMessage>> = {
     fromJson: (value) => ({ "1": String(value ?? "0") }),
   },
   "intstr.IntOrString": {
-    toJson: (values) =>
-      values?.["1"] === 1 ? (values["3"] ?? "") : Number(values?.["2"] ?? 0),
+    toJson: (values) => (values?.["1"] === 1 ? (values["3"] ?? "") : Number(values?.["2"] ?? 0)),
     fromJson: (value) =>
       typeof value === "string"
         ? { "1": 1, "2": 0, "3": value }
@@ -92,7 +91,9 @@ const specials: Readonly<Record<string, SpecialMessage>> = {
   ),
   "apiextensions.v1.JSONSchemaPropsOrBool": {
     toJson: (values, { toJson }) =>
-      values?.["2"] === undefined ? values?.["1"] === true : toJson(props, values["2"] as FieldValues),
+      values?.["2"] === undefined
+        ? values?.["1"] === true
+        : toJson(props, values["2"] as FieldValues),
     fromJson: (value, { fromJson }) =>
       isTree(value) ? { "1": true, "2": fromJson(props, value) } : { "1": value === true },
   },
@@ -113,9 +114,7 @@ function schemaOr(
         ? otherToJson(values, conversion)
         : conversion.toJson(props, values["1"] as FieldValues),
     fromJson: (value, conversion) =>
-      isTree(value)
-        ? { "1": conversion.fromJson(props, value) }
-        : otherFromJson(value, conversion),
+      isTree(value) ? { "1": conversion.fromJson(props, value) } : otherFromJson(value, conversion),
   };
 }
 
@@ -133,7 +132,10 @@ function timeText(
   if (seconds === 0 && nanos === 0) return null;
   const date = new Date(seconds * 1000);
   if (Number.isNaN(date.getTime()) || date.getUTCFullYear() < 0 || date.getUTCFullYear() > 9999)
-    throw new MachineryError("badValue", `the time of ${seconds} s is outside of the years 0 to 9999`);
+    throw new MachineryError(
+      "badValue",
+      `the time of ${seconds} s is outside of the years 0 to 9999`,
+    );
   return `${date.toISOString().slice(0, 19)}${fraction(nanos)}Z`;
 }
 
@@ -145,4 +147,3 @@ function timeValues(value: unknown, keep: (nanos: number) => number): FieldValue
     "2": keep(Number(digits.slice(0, 9).padEnd(9, "0"))),
   };
 }
-

@@ -1,6 +1,6 @@
 import { resources } from "@wherry/client";
 import { objectKey, splitKey, type Endpoints, type Pod, type Service } from "@wherry/machinery";
-import { createReconciler, onAnyChange, type Controller, type ControllerContext } from "../core/controller.ts";
+import { createReconciler, type Controller, type ControllerContext } from "../core/controller.ts";
 import { ignoreNotFound } from "./endpoint-slice-controller.ts";
 import { endpointsManagedByLabel, endpointsManager, planEndpoints } from "./endpoints-plan.ts";
 import { isNamespaceTerminating } from "./namespace-terminating.ts";
@@ -14,6 +14,8 @@ export function createEndpointsController(context: ControllerContext): Controlle
   const pods = context.informers.informer<Pod>(resources.pods);
   const endpoints = context.informers.informer<Endpoints>(resources.endpoints);
   const triggerTimes = createTriggerTimes();
+  /** Services seen to go: their Endpoints go too, whoever wrote them. */
+  const withoutService = new Set<string>();
 
   const reconcile = async (key: string): Promise<void> => {
     const { namespace, name } = splitKey(key);
@@ -21,7 +23,8 @@ export function createEndpointsController(context: ControllerContext): Controlle
     const current = endpoints.store.get(key);
     if (service === undefined) {
       triggerTimes.forget(key);
-      if (current === undefined || !isOurs(current)) return;
+      const lostService = withoutService.delete(key);
+      if (current === undefined || !(lostService || isOurs(current))) return;
       const preconditions = current.metadata.uid === undefined ? {} : { preconditions: { uid: current.metadata.uid } };
       await api.delete(resources.endpoints, name, namespace, preconditions).catch(ignoreNotFound);
       return;
@@ -45,7 +48,17 @@ export function createEndpointsController(context: ControllerContext): Controlle
 
   const reconciler = createReconciler({ name: "endpoints", context, reconcile });
 
-  services.subscribe(onAnyChange((service) => reconciler.enqueue(objectKey(service))));
+  services.subscribe({
+    onAdd(service) {
+      withoutService.delete(objectKey(service));
+      reconciler.enqueue(objectKey(service));
+    },
+    onUpdate: (service) => reconciler.enqueue(objectKey(service)),
+    onDelete(service) {
+      withoutService.add(objectKey(service));
+      reconciler.enqueue(objectKey(service));
+    },
+  });
   const onPod = (pod: Pod, previous?: Pod): void => {
     for (const key of servicesTouchedBy(services.store.list(pod.metadata.namespace), pod, previous)) reconciler.enqueue(key);
   };
@@ -55,7 +68,7 @@ export function createEndpointsController(context: ControllerContext): Controlle
   return reconciler;
 }
 
-/** Objects that somebody else made without a service (leader election did) are not ours to delete. */
+/** What somebody made without a service (leader election did) is not ours to delete at the start. */
 function isOurs(endpoints: Endpoints): boolean {
   return endpoints.metadata.labels?.[endpointsManagedByLabel] === endpointsManager;
 }

@@ -40,7 +40,7 @@ test("Recreate brings the old down to nothing before anything new starts", () =>
 async function world(seed: number) {
   const clock = createManualClock();
   const api = createMemoryApi({ clock, watchLag: { seed, maxMs: 40 } });
-  const manager = createControllerManager(parseConfig(controllerManagerConfig, { controllers: ["deployment", "replicaset"] }), { api: api.client, clock, log: silentLogger, metrics: createNullMetrics() });
+  const manager = createControllerManager(parseConfig(controllerManagerConfig, { controllers: ["deployment-controller", "replicaset-controller"] }), { api: api.client, clock, log: silentLogger, metrics: createNullMetrics() });
   const starting = manager.start(new AbortController().signal);
   await clock.advance(100);
   await starting;

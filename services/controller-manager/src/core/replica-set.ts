@@ -1,7 +1,8 @@
 import { resources } from "@wherry/client";
-import { controllerOf, formatTime, isBeingDeleted, isNotFound, keyOf, labelSelectorFrom, objectKey, withCondition, type Pod, type ReplicaSet, type ReplicaSetStatus } from "@wherry/machinery";
+import { formatTime, isBeingDeleted, isNotFound, labelSelectorFrom, objectKey, withCondition, type Pod, type ReplicaSet, type ReplicaSetStatus } from "@wherry/machinery";
 import { createReconciler, onAnyChange, type Controller, type ControllerContext } from "./controller.ts";
 import { createExpectations } from "./expectations.ts";
+import { followOwnedPods } from "./owned-pods.ts";
 import { byExpendability, claimPods, createPodControl, isActive, isAvailable, isReady, slowStart } from "./pod-control.ts";
 
 const TYPE = { apiVersion: "apps/v1", kind: "ReplicaSet" };
@@ -94,32 +95,7 @@ export function createReplicaSetController(context: ControllerContext): Controll
   };
 
   sets.subscribe(onAnyChange((set) => reconciler.enqueue(objectKey(set))));
-  const ownerKeyOf = (pod: Pod): string | undefined => {
-    const owner = controllerOf(pod);
-    return owner?.kind === "ReplicaSet" ? keyOf(pod.metadata.namespace, owner.name) : undefined;
-  };
-  const react = (pod: Pod): void => {
-    const key = ownerKeyOf(pod);
-    if (key !== undefined) reconciler.enqueue(key);
-    else if (controllerOf(pod) === undefined) for (const set of sets.store.list(pod.metadata.namespace)) if (labelSelectorFrom(set.spec.selector).matches(pod.metadata.labels ?? {})) reconciler.enqueue(objectKey(set));
-  };
-  pods.subscribe({
-    onAdd(pod) {
-      const key = ownerKeyOf(pod);
-      if (key !== undefined && !isBeingDeleted(pod)) expectations.sawCreation(key);
-      react(pod);
-    },
-    onUpdate(pod) {
-      const key = ownerKeyOf(pod);
-      if (key !== undefined && isBeingDeleted(pod)) expectations.sawDeletion(key, pod.metadata.uid ?? "");
-      react(pod);
-    },
-    onDelete(pod) {
-      const key = ownerKeyOf(pod);
-      if (key !== undefined) expectations.sawDeletion(key, pod.metadata.uid ?? "");
-      react(pod);
-    },
-  });
+  followOwnedPods({ pods, kind: TYPE.kind, expectations, enqueue: reconciler.enqueue, owners: (namespace) => sets.store.list(namespace), selectorOf: (set) => set.spec.selector });
   return reconciler;
 }
 

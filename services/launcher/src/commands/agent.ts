@@ -86,6 +86,7 @@ async function joinAndRun(context: ProcessContext, { log, serverUrl, token, node
     nodeIp,
     cluster: joined.settings,
     nodeCommand: context.selfCommand.slice(0, -1),
+    searchPath: context.env["PATH"] ?? "",
     api: createApiClient(transport),
     onNodeReady: () => log.info(`Node ${node.nodeName} is Ready, ${(context.uptimeMs() / 1000).toFixed(2)} s after the start`),
   });

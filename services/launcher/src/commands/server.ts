@@ -104,6 +104,7 @@ async function compose({ context, values, log, cluster, node, withNode, listen, 
       nodeIp,
       cluster,
       nodeCommand: context.selfCommand.slice(0, -1),
+      searchPath: context.env["PATH"] ?? "",
       api: plane.client(identities.node(node.nodeName)),
       onNodeReady: () => log.info(`Node ${node.nodeName} is Ready, ${seconds(context)} s after the start`),
     });

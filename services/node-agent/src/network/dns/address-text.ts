@@ -40,7 +40,7 @@ export function addressOfBytes(bytes: Uint8Array): string {
   );
 }
 
-/** Blocks such as "10.42.0.0/16". */
+/** Blocks such as "10.42.0.0/16". An IPv4 address in its IPv6 form ("::ffff:10.42.0.5") lies in IPv4 blocks. */
 export function blockList(cidrs: readonly string[]): { has(address: string): boolean } {
   const list = new BlockList();
   for (const cidr of cidrs) {
