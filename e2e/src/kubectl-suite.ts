@@ -127,7 +127,9 @@ export function describeClientSensitive(current: () => Cluster, pick: () => Kube
 
   it("exec -it gives a terminal, an exit code and a stdin", async () => {
     const pod = await podOf("app=web");
-    assert.match(await terminal("exec", "-it", pod, "--", "sh", "-c", "tty; echo on $(hostname)"), new RegExp(`/dev/pts/\\d+\\r\\non ${pod}`));
+    const shown = await terminal("exec", "-it", pod, "--", "sh", "-c", "tty; echo on $(hostname)");
+    assert.match(shown, /\/dev\/pts\/\d+\r\n/);
+    assert.match(shown, new RegExp(`on ${pod}\r\n`));
     await assert.rejects(kubectl("exec", pod, "--", "sh", "-c", "exit 7"), (error: Error & { code?: number }) => error.code === 7);
     const { stdout } = await current().kubectl(["exec", "-i", pod, "--", "cat"], { input: "through\n", ...options() });
     assert.equal(stdout, "through\n");

@@ -8,7 +8,7 @@ data: {greeting: hello, file.txt: "from a file\\n"}
 apiVersion: v1
 kind: Secret
 metadata: {name: keys, labels: {suite: folder}}
-stringData: {password: s3cret}
+data: {password: czNjcmV0}
 `,
   "20-deployment.yaml": `apiVersion: apps/v1
 kind: Deployment

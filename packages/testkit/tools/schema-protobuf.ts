@@ -84,8 +84,8 @@ export function protobufTable(
     pending.push(...message.references);
   }
   const heads = [...groupVersions]
-    .sort()
-    .map(([groupVersion, name]) => `@${groupVersion}\t${name}`);
+    .map(([groupVersion, name]) => `@${groupVersion}\t${name}`)
+    .sort();
   const lines = [...reachable].sort().map((name) => {
     const { isKind = false, fields = [] } = messages.get(name) ?? {};
     return `${name}\t${isKind ? "k" : ""}\t${fields.join(" ")}`;

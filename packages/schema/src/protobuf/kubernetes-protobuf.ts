@@ -94,7 +94,7 @@ function decodeEnvelope(
       "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
     );
   }
-  const unknown = messageCodec().decode(envelope, bytes.subarray(magic.length)) as FieldValues;
+  const unknown = messageCodec().decode(envelope, bytes.subarray(magic.length));
   const type = (unknown["1"] ?? {}) as FieldValues;
   const apiVersion = String(type["1"] || (expected?.apiVersion ?? ""));
   const kind = String(type["2"] || (expected?.kind ?? ""));
@@ -114,7 +114,7 @@ function decodeEnvelope(
       `the content type ${JSON.stringify(contentType)} inside of a protobuf body is not supported`,
     );
   const message = requireMessage(apiVersion, kind);
-  const values = messageCodec().decode(message, raw) as FieldValues;
+  const values = messageCodec().decode(message, raw);
   const object = { apiVersion, kind, ...(messageToJson(message, values) as Tree) };
   return { apiVersion, kind, object };
 }

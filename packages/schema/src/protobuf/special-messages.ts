@@ -69,7 +69,7 @@ const specials: Readonly<Record<string, SpecialMessage>> = {
   "runtime.RawExtension": rawJson,
   "apiextensions.v1.JSON": rawJson,
   "resource.Quantity": {
-    toJson: (values) => (values?.["1"] as string | undefined) || "0",
+    toJson: (values) => values?.["1"] || "0",
     fromJson: (value) => ({ "1": String(value ?? "0") }),
   },
   "intstr.IntOrString": {

@@ -10,20 +10,20 @@ import { createTaintEvictionController } from "./taint-eviction-controller.ts";
 
 /** What the cluster's own controllers must know. */
 export interface ClusterControllersConfig extends NodeIpamConfig, NodeLifecycleConfig {
-  /** The certificates by which pods trust the API server. */
-  readonly rootCaPem: string;
+  /** The certificates by which pods trust the API server; absent: they are not published. */
+  readonly rootCaPem?: string | undefined;
 }
 
-/** The controllers of what every cluster has: namespaces and their accounts, nodes, endpoints, and what is left over. */
-export function createClusterControllers(context: ControllerContext, config: ClusterControllersConfig): readonly Controller[] {
-  return [
-    createServiceAccountController(context),
-    createRootCaPublisher(context, config),
-    createNodeIpamController(context, config),
-    createNodeLifecycleController(context, config),
-    createTaintEvictionController(context),
-    createEndpointSliceController(context),
-    createEndpointsController(context),
-    createEndpointMirrorController(context),
-  ];
-}
+type ClusterControllerFactory = (context: ControllerContext, config: ClusterControllersConfig) => readonly Controller[];
+
+/** The controllers of what every cluster has, by upstream's names: namespaces and their accounts, nodes, endpoints, and what is left over. */
+export const clusterControllerFactories: Readonly<Record<string, ClusterControllerFactory>> = {
+  "serviceaccount-controller": (context) => [createServiceAccountController(context)],
+  "root-ca-certificate-publisher-controller": (context, { rootCaPem }) => (rootCaPem === undefined ? [] : [createRootCaPublisher(context, { rootCaPem })]),
+  "node-ipam-controller": (context, config) => [createNodeIpamController(context, config)],
+  "node-lifecycle-controller": (context, config) => [createNodeLifecycleController(context, config)],
+  "taint-eviction-controller": (context) => [createTaintEvictionController(context)],
+  "endpointslice-controller": (context) => [createEndpointSliceController(context)],
+  "endpoints-controller": (context) => [createEndpointsController(context)],
+  "endpointslice-mirroring-controller": (context) => [createEndpointMirrorController(context)],
+};

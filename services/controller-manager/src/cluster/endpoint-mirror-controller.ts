@@ -42,7 +42,7 @@ export function createEndpointMirrorController(context: ControllerContext): Cont
     return undefined;
   };
 
-  const reconciler = createReconciler({ name: "endpointslicemirroring", context, reconcile });
+  const reconciler = createReconciler({ name: "endpointslice-mirroring", context, reconcile });
   services.subscribe(onAnyChange((service) => reconciler.enqueue(objectKey(service))));
   endpoints.subscribe(onAnyChange((one) => reconciler.enqueue(objectKey(one))));
   slices.subscribe(

@@ -6,9 +6,14 @@ import { createPodCidrPool } from "./pod-cidr-pool.ts";
 export interface NodeIpamConfig {
   /** One network, or an IPv4 and an IPv6 one, parted by a comma. */
   readonly clusterCidr: string;
-  readonly nodeMaskBitsIpv4?: number;
-  readonly nodeMaskBitsIpv6?: number;
+  /** Bits of a node's block of IPv4; 24 by default. IPv6 blocks have 64. */
+  readonly nodeCidrMaskSize?: number;
+  /** Kept out of what nodes get, should it lie in the cluster network. */
+  readonly serviceCidr?: string;
 }
+
+const ipv6MaskBits = 64;
+const ipv4MaskBits = 24;
 
 /** Gives every node its block of the cluster network. Blocks that nodes have already are kept, whoever gave them. */
 export function createNodeIpamController(context: ControllerContext, config: NodeIpamConfig): Controller {
@@ -17,7 +22,8 @@ export function createNodeIpamController(context: ControllerContext, config: Nod
   const pools = config.clusterCidr
     .split(",")
     .map((text) => text.trim())
-    .map((text) => createPodCidrPool(text, text.includes(":") ? (config.nodeMaskBitsIpv6 ?? 64) : (config.nodeMaskBitsIpv4 ?? 24)));
+    .map((text) => createPodCidrPool(text, text.includes(":") ? ipv6MaskBits : (config.nodeCidrMaskSize ?? ipv4MaskBits)));
+  for (const text of config.serviceCidr?.split(",") ?? []) for (const pool of pools) pool.occupy(text.trim());
   /** Blocks by node, and the uid that they were given to. */
   const assigned = new Map<string, { readonly uid: string; readonly cidrs: readonly string[] }>();
   /** Nodes that found no block; they are looked at again when one comes free. */
