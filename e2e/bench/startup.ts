@@ -17,8 +17,8 @@ const { values } = parseArgs({ options: { json: { type: "string" }, runs: { type
 const runs = Number(values.runs);
 const idleMs = Number(values.idle) * 1000;
 
-const entry = values.source === true ? join(root, "services/launcher/src/main.ts") : join(root, "services/launcher/dist/wherry.js");
-if (values.source !== true) execFileSync("npx", ["--prefer-offline", "-y", "pnpm@12.21.0", "--filter", "@wherry/launcher", "run", "build"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+const entry = values.source ? join(root, "services/launcher/src/main.ts") : join(root, "services/launcher/dist/wherry.js");
+if (!values.source) execFileSync("npx", ["--prefer-offline", "-y", "pnpm@12.21.0", "--filter", "@wherry/launcher", "run", "build"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
 
 const lab = await createLab();
 const machine = await lab.addMachine("bench");
@@ -46,7 +46,7 @@ metrics.push({ metric: "bare Node importing the same libraries", value: await ba
 metrics.push({ metric: "containerd's own start", value: await containerdStartS(), unit: "s" });
 await machine.exec([node26, entry, "killall", "--data-dir", dataDir]);
 await lab.close();
-await report(values.source === true ? "startup (source tree)" : "startup", metrics, values.json);
+await report(values.source ? "startup (source tree)" : "startup", metrics, values.json);
 
 interface RunningServer {
   readonly pid: number;

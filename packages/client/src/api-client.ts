@@ -26,6 +26,8 @@ export interface ListOptions {
   readonly continue?: string;
   readonly resourceVersion?: string;
   readonly resourceVersionMatch?: "Exact" | "NotOlderThan";
+  /** Asks for PartialObjectMetadata; a server that cannot do it sends whole objects. */
+  readonly metadataOnly?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -37,6 +39,7 @@ export interface WatchOptions {
   readonly allowWatchBookmarks?: boolean;
   readonly sendInitialEvents?: boolean;
   readonly timeoutSeconds?: number;
+  readonly metadataOnly?: boolean;
   readonly signal?: AbortSignal;
 }
 

@@ -21,6 +21,11 @@ const patchContentTypes: Readonly<Record<PatchType, string>> = {
   apply: "application/apply-patch+yaml",
 };
 
+/** Metadata alone where the server has it; the plain form stands last, as what any server can send. */
+function acceptFor(form: "PartialObjectMetadata" | "PartialObjectMetadataList", metadataOnly: boolean | undefined): string {
+  return metadataOnly === true ? `application/json;as=${form};g=meta.k8s.io;v=v1, application/json` : "application/json";
+}
+
 export function createApiClient(transport: ApiTransport): ApiClient {
   const send = async (request: ApiRequest): Promise<ApiResponse> => {
     let response: ApiResponse;
@@ -39,12 +44,13 @@ export function createApiClient(transport: ApiTransport): ApiClient {
     signal: AbortSignal | undefined,
     body?: unknown,
     contentType = "application/json",
+    accept = "application/json",
   ): Promise<T> => {
     const request: ApiRequest = {
       method,
       path,
       headers: {
-        accept: "application/json",
+        accept,
         ...(body === undefined ? {} : { "content-type": contentType }),
       },
       ...(body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) }),
@@ -70,6 +76,9 @@ export function createApiClient(transport: ApiTransport): ApiClient {
         "GET",
         apiPath(ref, { namespace: options.namespace, query: listQuery(options) }),
         options.signal,
+        undefined,
+        undefined,
+        acceptFor("PartialObjectMetadataList", options.metadataOnly),
       ),
 
     watch: <T extends KubeObject>(
@@ -162,7 +171,7 @@ async function* watch<T extends KubeObject>(
   const response = await send({
     method: "GET",
     path: apiPath(ref, { namespace: options.namespace, query }),
-    headers: { accept: "application/json" },
+    headers: { accept: acceptFor("PartialObjectMetadata", options.metadataOnly) },
     ...(signal === undefined ? {} : { signal }),
   });
   yield* watchEvents<T>(response.body, signal);

@@ -68,6 +68,39 @@ function recorder(): InformerHandler<ConfigMap> & { readonly log: string[] } {
 }
 
 describe("informer", () => {
+  test("keeps metadata alone when asked to, beside an informer of whole objects", async () => {
+    const { api, clock, factory } = setUp();
+    const accepts: string[] = [];
+    api.intercept(({ headers }) => void accepts.push(headers?.["accept"] ?? ""));
+    api.seed({
+      ...configMap("a", { v: "1" }),
+      metadata: { name: "a", namespace: "default", managedFields: [{ manager: "m" }] },
+    });
+    const whole = factory.informer<ConfigMap>(resources.configMaps);
+    const partial = factory.informer<ConfigMap>(resources.configMaps, { metadataOnly: true });
+    factory.start();
+    await clock.advance(0);
+    await api.client.create(resources.configMaps, configMap("b", { v: "2" }));
+    await clock.advance(0);
+    assert.equal(whole.store.get("default/a")?.data?.["v"], "1");
+    for (const name of ["a", "b"]) {
+      const object = partial.store.get(`default/${name}`);
+      assert.deepEqual(Object.keys(object ?? {}).sort(), ["apiVersion", "kind", "metadata"]);
+      assert.equal(object?.kind, "ConfigMap");
+      assert.equal(object?.metadata.managedFields, undefined);
+    }
+    assert.ok(
+      accepts.includes(
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json",
+      ),
+    );
+    assert.ok(
+      accepts.includes(
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json",
+      ),
+    );
+  });
+
   test("lists, then follows the watch", async () => {
     const { api, clock, factory } = setUp();
     api.seed(configMap("a", { v: "1" }));

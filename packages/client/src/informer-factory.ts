@@ -25,6 +25,8 @@ export interface InformerOptions<T extends KubeObject> {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  /** Keeps metadata alone, without managedFields; the objects have nothing else. An informer of its own beside that of whole objects. */
+  readonly metadataOnly?: boolean;
   readonly indexes?: Readonly<Record<string, IndexFunction<T>>>;
 }
 
@@ -62,6 +64,7 @@ export function createInformerFactory(deps: InformerFactoryDeps): InformerFactor
         selection.namespace ?? "",
         selection.labelSelector ?? "",
         selection.fieldSelector ?? "",
+        selection.metadataOnly ?? false,
       ]);
       let entry = entries.get(id);
       if (entry === undefined) {

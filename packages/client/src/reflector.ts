@@ -47,6 +47,7 @@ export interface Selection {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  readonly metadataOnly?: boolean;
 }
 
 /** Runs until the signal aborts; never rejects. */
@@ -173,8 +174,9 @@ function applyEvent<T extends KubeObject>(deps: ReflectorDeps<T>, event: WatchEv
   }
 }
 
-function apply<T extends KubeObject>(deps: ReflectorDeps<T>, key: string, object: T): void {
+function apply<T extends KubeObject>(deps: ReflectorDeps<T>, key: string, received: T): void {
   const { store, subscriptions } = deps;
+  const object = deps.selection.metadataOnly === true ? metadataOf(deps.ref, received) : received;
   const previous = store.get(key);
   if (previous === undefined) {
     store.set(key, object);
@@ -187,11 +189,17 @@ function apply<T extends KubeObject>(deps: ReflectorDeps<T>, key: string, object
   if (uid !== previous.metadata.uid) {
     // Deleted and created again while nobody watched: two objects, not an update of one.
     remove(deps, key, undefined);
-    apply(deps, key, object);
+    apply(deps, key, received);
     return;
   }
   store.set(key, object);
   subscriptions.updated(object, previous);
+}
+
+/** The form in which servers send metadata has a kind of its own; here the object keeps the kind of its resource. */
+function metadataOf<T extends KubeObject>(ref: ResourceRef, { metadata }: T): T {
+  const { managedFields: _managedFields, ...kept } = metadata;
+  return { apiVersion: formatGroupVersion(ref), kind: ref.kind, metadata: kept } as T;
 }
 
 function remove<T extends KubeObject>(
@@ -203,7 +211,8 @@ function remove<T extends KubeObject>(
   const previous = store.get(key);
   if (previous === undefined) return;
   store.delete(key);
-  subscriptions.deleted(last ?? previous);
+  const isPartial = last !== undefined && deps.selection.metadataOnly === true;
+  subscriptions.deleted(isPartial ? metadataOf(deps.ref, last) : (last ?? previous));
 }
 
 /**
