@@ -9,7 +9,14 @@ import { askDns, whileListing } from "../src/dns-under-load.ts";
 import type { DnsLoadResult } from "../src/dns-load.ts";
 import { median, report, type Metric } from "./report.ts";
 
-const { values } = parseArgs({ options: { json: { type: "string" }, runs: { type: "string", default: "3" }, seconds: { type: "string", default: "10" }, objects: { type: "string", default: "500" } } });
+const { values } = parseArgs({
+  options: {
+    json: { type: "string" },
+    runs: { type: "string", default: "3" },
+    seconds: { type: "string", default: "10" },
+    objects: { type: "string", default: "500" },
+  },
+});
 const runs = Number(values.runs);
 const seconds = Number(values.seconds);
 
@@ -43,15 +50,48 @@ try {
   const ended = once(echo, "exit");
   echo.kill("SIGKILL");
   await ended;
-  const middle = (results: readonly DnsLoadResult[], of: (one: DnsLoadResult) => number): number => median(results.map(of));
-  const lost = (results: readonly DnsLoadResult[]): number => results.reduce((sum, one) => sum + one.sent - one.answered + one.empty, 0);
+  const middle = (results: readonly DnsLoadResult[], of: (one: DnsLoadResult) => number): number =>
+    median(results.map(of));
+  const lost = (results: readonly DnsLoadResult[]): number =>
+    results.reduce((sum, one) => sum + one.sent - one.answered + one.empty, 0);
   metrics.push(
-    { metric: "answer p50, quiet API", value: middle(alone, (one) => one.p50Ms), unit: "ms", peer: middle(floor, (one) => one.p50Ms) },
-    { metric: "answer p99, quiet API", value: middle(alone, (one) => one.p99Ms), unit: "ms", peer: middle(floor, (one) => one.p99Ms) },
-    { metric: "answer p50 while a client LISTs", value: middle(busy, (one) => one.p50Ms), unit: "ms", peer: middle(floorBusy, (one) => one.p50Ms) },
-    { metric: "answer p99 while a client LISTs", value: middle(busy, (one) => one.p99Ms), unit: "ms", peer: middle(floorBusy, (one) => one.p99Ms), target: 10 },
-    { metric: "answer max while a client LISTs", value: middle(busy, (one) => one.maxMs), unit: "ms", peer: middle(floorBusy, (one) => one.maxMs) },
-    { metric: "questions lost or answered empty", value: lost([...alone, ...busy]), unit: "", target: 0 },
+    {
+      metric: "answer p50, quiet API",
+      value: middle(alone, (one) => one.p50Ms),
+      unit: "ms",
+      peer: middle(floor, (one) => one.p50Ms),
+    },
+    {
+      metric: "answer p99, quiet API",
+      value: middle(alone, (one) => one.p99Ms),
+      unit: "ms",
+      peer: middle(floor, (one) => one.p99Ms),
+    },
+    {
+      metric: "answer p50 while a client LISTs",
+      value: middle(busy, (one) => one.p50Ms),
+      unit: "ms",
+      peer: middle(floorBusy, (one) => one.p50Ms),
+    },
+    {
+      metric: "answer p99 while a client LISTs",
+      value: middle(busy, (one) => one.p99Ms),
+      unit: "ms",
+      peer: middle(floorBusy, (one) => one.p99Ms),
+      target: 10,
+    },
+    {
+      metric: "answer max while a client LISTs",
+      value: middle(busy, (one) => one.maxMs),
+      unit: "ms",
+      peer: middle(floorBusy, (one) => one.maxMs),
+    },
+    {
+      metric: "questions lost or answered empty",
+      value: lost([...alone, ...busy]),
+      unit: "",
+      target: 0,
+    },
     { metric: "LISTs meanwhile", value: lists / (2 * seconds * runs), unit: "1/s" },
   );
 } finally {
@@ -61,6 +101,14 @@ await report("dns (peer: a bare UDP echo)", metrics, values.json);
 
 /** Something to list: ConfigMaps of about a kilobyte. */
 async function createObjects(count: number): Promise<void> {
-  const items = Array.from({ length: count }, (_, index) => ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: `filler-${index}` }, data: { text: "x".repeat(OBJECT_BYTES) } }));
-  await cluster.kubectl(["create", "-f", "-"], { input: JSON.stringify({ apiVersion: "v1", kind: "List", items }), timeoutMs: 120_000 });
+  const items = Array.from({ length: count }, (_, index) => ({
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: `filler-${index}` },
+    data: { text: "x".repeat(OBJECT_BYTES) },
+  }));
+  await cluster.kubectl(["create", "-f", "-"], {
+    input: JSON.stringify({ apiVersion: "v1", kind: "List", items }),
+    timeoutMs: 120_000,
+  });
 }

@@ -58,10 +58,11 @@ export interface Program {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
-export async function startProgram(machine: Machine, name: string, args: readonly string[]): Promise<Program> {
+export async function startProgram(machine: Machine, name: string, args: readonly string[], options: BundleOptions = {}): Promise<Program> {
   await mkdir(machine.folder, { recursive: true });
   const logFile = join(machine.folder, `${name}.log`);
-  const child = machine.spawn([node26, launcherMain, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const command = [node26, "--max-semi-space-size=2", options.entry ?? launcherMain, ...args];
+  const child = machine.spawn(options.cgroup === undefined ? command : insideCgroup(options.cgroup, command), { stdio: ["ignore", "pipe", "pipe"] });
   const log = createWriteStream(logFile, { flags: "a" });
   child.stdout?.pipe(log, { end: false });
   child.stderr?.pipe(log, { end: false });
@@ -77,15 +78,28 @@ export async function startProgram(machine: Machine, name: string, args: readonl
   };
 }
 
+export interface BundleOptions {
+  /** Name of a cgroup for the server and everything below it; made by the caller. */
+  readonly cgroup?: string;
+  /** What is run; the source tree's entry by default. */
+  readonly entry?: string;
+}
+
+/** The shell enters the group in every hierarchy that has it, then becomes the command. */
+function insideCgroup(name: string, command: readonly string[]): string[] {
+  return ["sh", "-c", `for procs in /sys/fs/cgroup/${name}/cgroup.procs /sys/fs/cgroup/*/${name}/cgroup.procs; do if [ -e "$procs" ]; then echo $$ > "$procs"; fi; done; exec "$@"`, "sh", ...command];
+}
+
 /** One server that is everything. */
-export async function startBundle(): Promise<Cluster> {
+export async function startBundle(options: BundleOptions = {}): Promise<Cluster> {
   const lab = await createLab();
   const server = await lab.addMachine("server");
   const dataDir = join(server.folder, "data");
   await placeSampleImages(dataDir);
   const kubeconfig = join(server.folder, "kubeconfig.yaml");
-  const args = ["server", "--data-dir", dataDir, "--write-kubeconfig", kubeconfig, "--node-ip", server.ip, "--kubelet-arg", "cgroup-root=/wherry-e2e-server"];
-  let program = await startProgram(server, "server", args);
+  const podCgroup = options.cgroup === undefined ? "/wherry-e2e-server" : `/${options.cgroup}/pods`;
+  const args = ["server", "--data-dir", dataDir, "--write-kubeconfig", kubeconfig, "--node-ip", server.ip, "--kubelet-arg", `cgroup-root=${podCgroup}`];
+  let program = await startProgram(server, "server", args, options);
   return await assemble({
     kind: "bundle",
     lab,
@@ -96,7 +110,7 @@ export async function startBundle(): Promise<Cluster> {
     dataDirs: new Map([[server, dataDir]]),
     kill: () => program.kill("SIGKILL"),
     restart: async () => {
-      program = await startProgram(server, "server", args);
+      program = await startProgram(server, "server", args, options);
     },
   });
 }

@@ -19,10 +19,17 @@ const LOST_AFTER_MS = 5_000;
 
 if (import.meta.main) {
   const [server = "", name = "", seconds = "5", intervalMs = "10"] = process.argv.slice(2);
-  console.log(JSON.stringify(await measure(server, name, Number(seconds) * 1_000, Number(intervalMs))));
+  console.log(
+    JSON.stringify(await measure(server, name, Number(seconds) * 1_000, Number(intervalMs))),
+  );
 }
 
-async function measure(server: string, name: string, durationMs: number, intervalMs: number): Promise<DnsLoadResult> {
+async function measure(
+  server: string,
+  name: string,
+  durationMs: number,
+  intervalMs: number,
+): Promise<DnsLoadResult> {
   const socket = createSocket("udp4");
   await new Promise<void>((resolve) => socket.connect(53, server, resolve));
   const askedMs = new Map<number, number>();
@@ -53,11 +60,20 @@ async function measure(server: string, name: string, durationMs: number, interva
       socket.send(question(id, name));
     }, intervalMs);
   });
-  for (let waitedMs = 0; askedMs.size > 0 && waitedMs < LOST_AFTER_MS; waitedMs += 50) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (let waitedMs = 0; askedMs.size > 0 && waitedMs < LOST_AFTER_MS; waitedMs += 50)
+    await new Promise((resolve) => setTimeout(resolve, 50));
   socket.close();
   times.sort((a, b) => a - b);
-  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? Number.NaN;
-  return { sent, answered: times.length, empty, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: times.at(-1) ?? Number.NaN };
+  const at = (share: number): number =>
+    times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? Number.NaN;
+  return {
+    sent,
+    answered: times.length,
+    empty,
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    maxMs: times.at(-1) ?? Number.NaN,
+  };
 }
 
 function question(id: number, name: string): Buffer {
@@ -66,6 +82,9 @@ function question(id: number, name: string): Buffer {
   // Recursion desired, one question.
   head.writeUInt16BE(0x0100, 2);
   head.writeUInt16BE(1, 4);
-  const labels = name.split(".").filter((label) => label !== "").map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]));
+  const labels = name
+    .split(".")
+    .filter((label) => label !== "")
+    .map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]));
   return Buffer.concat([head, ...labels, Buffer.from([0, 0, 1, 0, 1])]);
 }

@@ -23,7 +23,12 @@ export function fetchLoopPod(name: string, url: string): string {
     apiVersion: "v1",
     kind: "Pod",
     metadata: { name, labels: { app: name } },
-    spec: { terminationGracePeriodSeconds: 1, containers: [{ name: "loop", image: "wherry.local/busybox:1", command: ["sh", "-c", script] }] },
+    spec: {
+      terminationGracePeriodSeconds: 1,
+      containers: [
+        { name: "loop", image: "wherry.local/busybox:1", command: ["sh", "-c", script] },
+      ],
+    },
   });
 }
 
@@ -34,10 +39,21 @@ export async function readFetches(node: Machine, pod: string): Promise<Fetched[]
   if (folder === undefined) return [];
   const text = await readFile(join(logs, folder, "loop/0.log"), "utf8");
   // "2026-11-20T10:00:00.123456789Z stdout F ok busybox:1 on web-…"
-  return [...text.matchAll(/^(\S+) stdout F (ok|failed) (.*)$/gm)].map(([, at = "", outcome, rest = ""]) => ({ atMs: Date.parse(at), ok: outcome === "ok", text: rest }));
+  return [...text.matchAll(/^(\S+) stdout F (ok|failed) (.*)$/gm)].map(
+    ([, at = "", outcome, rest = ""]) => ({
+      atMs: Date.parse(at),
+      ok: outcome === "ok",
+      text: rest,
+    }),
+  );
 }
 
 /** The longest time without a result. */
 export function longestGapMs(fetches: readonly Fetched[]): number {
-  return fetches.slice(1).reduce((longest, one, index) => Math.max(longest, one.atMs - (fetches[index]?.atMs ?? one.atMs)), 0);
+  return fetches
+    .slice(1)
+    .reduce(
+      (longest, one, index) => Math.max(longest, one.atMs - (fetches[index]?.atMs ?? one.atMs)),
+      0,
+    );
 }

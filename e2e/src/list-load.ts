@@ -26,17 +26,28 @@ if (import.meta.main) {
       get(new URL(path, server), { agent, headers: { accept: "application/json" } }, (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.on("end", () => (response.statusCode === 200 ? resolve(Buffer.concat(chunks)) : reject(new Error(`${path}: ${response.statusCode}`))));
+        response.on("end", () =>
+          response.statusCode === 200
+            ? resolve(Buffer.concat(chunks))
+            : reject(new Error(`${path}: ${response.statusCode}`)),
+        );
         response.on("error", reject);
       }).on("error", reject);
     });
-  const parsed = async <T>(path: string): Promise<T> => JSON.parse((await read(path)).toString()) as T;
-  const groups = (await parsed<GroupList>("/apis")).groups.map((group) => `/apis/${group.preferredVersion.groupVersion}`);
+  const parsed = async <T>(path: string): Promise<T> =>
+    JSON.parse((await read(path)).toString()) as T;
+  const groups = (await parsed<GroupList>("/apis")).groups.map(
+    (group) => `/apis/${group.preferredVersion.groupVersion}`,
+  );
   const paths: string[] = [];
   for (const group of ["/api/v1", ...groups]) {
     const { resources } = await parsed<ResourceList>(group);
     // Component statuses are nothing stored: a server makes them up by asking others.
-    paths.push(...resources.filter((one) => one.verbs.includes("list") && one.name !== "componentstatuses").map((one) => `${group}/${one.name}`));
+    paths.push(
+      ...resources
+        .filter((one) => one.verbs.includes("list") && one.name !== "componentstatuses")
+        .map((one) => `${group}/${one.name}`),
+    );
   }
   let stopping = false;
   process.once("SIGTERM", () => (stopping = true));

@@ -20,7 +20,11 @@ export interface RunWherryOptions {
 const TIMEOUT_MS = 20_000;
 
 /** Runs `wherry ARGS` in a machine to its end. A command that goes on running although it should have failed is ended, and rejects with what it said. */
-export async function runWherry(machine: Machine, args: readonly string[], options: RunWherryOptions = {}): Promise<Ended> {
+export async function runWherry(
+  machine: Machine,
+  args: readonly string[],
+  options: RunWherryOptions = {},
+): Promise<Ended> {
   const child = machine.spawn([...(options.prefix ?? []), node26, launcherMain, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { PATH: process.env["PATH"], HOME: "/root", ...options.env },
@@ -35,13 +39,20 @@ export async function runWherry(machine: Machine, args: readonly string[], optio
   }, options.timeoutMs ?? TIMEOUT_MS);
   const [code] = (await once(child, "close")) as [number | null];
   clearTimeout(timer);
-  if (late) throw new Error(`wherry ${args.join(" ")} did not end; it said:\n${read.stdout}${read.stderr}`);
+  if (late)
+    throw new Error(`wherry ${args.join(" ")} did not end; it said:\n${read.stdout}${read.stderr}`);
   return { code, ...read };
 }
 
 /** What every failure looks like: the exit code, one line behind what was logged, no stack, and in it all that `expected` names. */
-export function assertFailure(ended: Ended, code: 1 | 2, ...expected: readonly (RegExp | string)[]): void {
-  const said = ended.stderr.split("\n").filter((line) => line !== "" && !/^time="[^"]*" level=(info|warning|debug) /.test(line));
+export function assertFailure(
+  ended: Ended,
+  code: 1 | 2,
+  ...expected: readonly (RegExp | string)[]
+): void {
+  const said = ended.stderr
+    .split("\n")
+    .filter((line) => line !== "" && !/^time="[^"]*" level=(info|warning|debug) /.test(line));
   assert.equal(said.length, 1, `not one line of error:\n${ended.stderr}`);
   const [line = ""] = said;
   assert.match(line, /^error: \S/);
@@ -55,7 +66,12 @@ export function assertFailure(ended: Ended, code: 1 | 2, ...expected: readonly (
 }
 
 /** A user who is not root and has no home. */
-export const asNobody: readonly string[] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+export const asNobody: readonly string[] = [
+  "setpriv",
+  "--reuid=65534",
+  "--regid=65534",
+  "--clear-groups",
+];
 
 /** Starts a program in the background of a machine and gives what it has written so far, line by line as it is asked. */
 export interface Background {
@@ -64,13 +80,18 @@ export interface Background {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-export function startWherry(machine: Machine, args: readonly string[], options: Omit<RunWherryOptions, "timeoutMs"> = {}): Background {
+export function startWherry(
+  machine: Machine,
+  args: readonly string[],
+  options: Omit<RunWherryOptions, "timeoutMs"> = {},
+): Background {
   const child = machine.spawn([...(options.prefix ?? []), node26, launcherMain, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { PATH: process.env["PATH"], HOME: "/root", ...options.env },
   });
   let text = "";
-  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (data: Buffer) => (text += data.toString()));
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on("data", (data: Buffer) => (text += data.toString()));
   const ended = once(child, "close").then(([code]) => code as number | null);
   return {
     output: () => text,

@@ -23,7 +23,8 @@ if (unknown.length > 0 || !["small", "medium", "soak"].includes(size)) {
 const install = installPackages(TEST_PACKAGES);
 if (install.missing.length > 0) console.error(`not installed: ${install.missing.join(" ")} (${install.reason}); the suites that need them are skipped`);
 
-const report = "e2e/.report/e2e.json";
+// Two runs at the same time must not read each other's.
+const report = `e2e/.report/e2e-${process.pid}.json`;
 mkdirSync("e2e/.report", { recursive: true });
 let passed = 0;
 let failed = 0;
@@ -48,6 +49,7 @@ for (const suite of suites) {
   }
   console.log(`${basename(suite, ".test.ts")}: ${Math.round((performance.now() - beganMs) / 1000)} s`);
 }
+rmSync(report, { force: true });
 console.log(`size ${size}`);
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exit(failed === 0 ? 0 : 1);

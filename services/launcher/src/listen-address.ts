@@ -9,18 +9,23 @@ export interface ListenAddress {
 }
 
 export function listenAddressOf(values: FlagValues): ListenAddress {
-  return { host: addressOf(values, "bind-address") ?? "0.0.0.0", port: portOf(values, "https-listen-port") ?? 6443 };
+  return {
+    host: addressOf(values, "bind-address") ?? "0.0.0.0",
+    port: portOf(values, "https-listen-port") ?? 6443,
+  };
 }
 
 export function portOf(values: FlagValues, name: string): number | undefined {
   const port = integerOf(values, name);
-  if (port !== undefined && (port < 1 || port > 65_535)) throw new UsageError(`--${name} must be a port between 1 and 65535, not ${port}`);
+  if (port !== undefined && (port < 1 || port > 65_535))
+    throw new UsageError(`--${name} must be a port between 1 and 65535, not ${port}`);
   return port;
 }
 
 export function addressOf(values: FlagValues, name: string): string | undefined {
   const text = textOf(values, name);
-  if (text !== undefined && tryParseAddress(text) === undefined) throw new UsageError(`--${name} must be an IP address, not "${text}"`);
+  if (text !== undefined && tryParseAddress(text) === undefined)
+    throw new UsageError(`--${name} must be an IP address, not "${text}"`);
   return text;
 }
 
@@ -33,7 +38,11 @@ export async function assertPortFree({ host, port }: ListenAddress): Promise<voi
       server.listen({ host, port }, resolve);
     });
   } catch (error) {
-    throw new Error(`${explain((error as NodeJS.ErrnoException).code, host, port) ?? `cannot listen on ${host}:${port}: ${(error as Error).message}`}`, { cause: error });
+    throw new Error(
+      explain((error as NodeJS.ErrnoException).code, host, port) ??
+        `cannot listen on ${host}:${port}: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
   await new Promise((resolve) => server.close(resolve));
 }

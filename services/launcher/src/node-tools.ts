@@ -17,7 +17,14 @@ export interface NodeTools {
 }
 
 /** Where containerd and runc are looked for beside PATH: the folders that a service's PATH has. */
-const PROGRAM_FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const PROGRAM_FOLDERS = [
+  "/usr/local/sbin",
+  "/usr/local/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+];
 const CNI_FOLDERS = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
 /** What the pod network's configuration names, and `loopback`, which containerd runs for every pod. */
 const CNI_PLUGINS = ["bridge", "host-local", "loopback"];
@@ -35,14 +42,25 @@ export function findNodeTools(options: NodeToolsOptions): NodeTools {
     need("runc", "runc", hasProgram("runc", beside) || hasProgram("crun", beside));
   }
   const cniFolders = [join(options.dataDir, "bin/cni"), ...CNI_FOLDERS];
-  const cniBinDir = options.managesNetwork ? cniFolders.find((folder) => CNI_PLUGINS.every((name) => existsSync(join(folder, name)))) : undefined;
-  if (options.managesNetwork) need(`the CNI plugins ${CNI_PLUGINS.join(", ")} (in ${cniFolders.join(" or ")})`, "containernetworking-plugins", cniBinDir !== undefined);
+  const cniBinDir = options.managesNetwork
+    ? cniFolders.find((folder) => CNI_PLUGINS.every((name) => existsSync(join(folder, name))))
+    : undefined;
+  if (options.managesNetwork)
+    need(
+      `the CNI plugins ${CNI_PLUGINS.join(", ")} (in ${cniFolders.join(" or ")})`,
+      "containernetworking-plugins",
+      cniBinDir !== undefined,
+    );
   need("nft", "nftables", hasProgram("nft", inPath));
   need("ip", "iproute2", hasProgram("ip", inPath));
   need("conntrack", "conntrack", hasProgram("conntrack", inPath));
   if (missing.length === 0) return { cniBinDir };
-  const advice = missing.some((one) => one.what === "containerd") ? ", or name a containerd that runs already with --container-runtime-endpoint" : "";
-  throw new Error(`not found on this machine: ${missing.map((one) => one.what).join("; ")}. Install it (Debian and Ubuntu: apt-get install ${missing.map((one) => one.from).join(" ")})${advice}`);
+  const advice = missing.some((one) => one.what === "containerd")
+    ? ", or name a containerd that runs already with --container-runtime-endpoint"
+    : "";
+  throw new Error(
+    `not found on this machine: ${missing.map((one) => one.what).join("; ")}. Install it (Debian and Ubuntu: apt-get install ${missing.map((one) => one.from).join(" ")})${advice}`,
+  );
 }
 
 function hasProgram(name: string, folders: readonly string[]): boolean {

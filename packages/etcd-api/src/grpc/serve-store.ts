@@ -381,7 +381,12 @@ function bind(
   return new Promise((resolve, reject) => {
     server.bindAsync(target, credentials, (error, port) => {
       if (error === null) resolve(port);
-      else reject(new Error(`cannot listen on ${target}: ${listenProblem(error.message)}`, { cause: error }));
+      else
+        reject(
+          new Error(`cannot listen on ${target}: ${listenProblem(error.message)}`, {
+            cause: error,
+          }),
+        );
     });
   });
 }

@@ -13,7 +13,8 @@ export interface Expectations {
   forget(key: string): void;
 }
 
-const GIVE_UP_MS = 300_000;
+/** After this a creation or deletion that was never seen is no longer waited for. */
+export const GIVE_UP_MS = 300_000;
 
 export function createExpectations(clock: Clock): Expectations {
   const open = new Map<string, { creations: number; readonly deletions: Set<string>; readonly sinceMs: number }>();

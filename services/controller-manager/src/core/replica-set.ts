@@ -1,13 +1,26 @@
 import { resources } from "@wherry/client";
-import { formatTime, isBeingDeleted, isNotFound, labelSelectorFrom, objectKey, withCondition, type Pod, type ReplicaSet, type ReplicaSetStatus } from "@wherry/machinery";
+import { formatTime, isBeingDeleted, isNotFound, labelSelectorFrom, objectKey, withCondition, type KubeObject, type LabelSelector, type Pod, type PodTemplateSpec, type ReplicaSet, type ReplicaSetStatus } from "@wherry/machinery";
 import { createReconciler, onAnyChange, type Controller, type ControllerContext } from "./controller.ts";
-import { createExpectations } from "./expectations.ts";
-import { followOwnedPods } from "./owned-pods.ts";
-import { byExpendability, claimPods, createPodControl, isActive, isAvailable, isReady, slowStart } from "./pod-control.ts";
+import { createExpectations, GIVE_UP_MS } from "./expectations.ts";
+import { followOwnedPods, podIndexes, podsAround } from "./owned-pods.ts";
+import { claimPods, createPodControl, isActive, isAvailable, isReady, mostExpendableFirst, slowStart, untilAvailableMs, type PodOwner } from "./pod-control.ts";
 
-const TYPE = { apiVersion: "apps/v1", kind: "ReplicaSet" };
 /** Pods made or removed in one go (upstream's burst). */
 const BURST = 500;
+
+/** What ReplicaSet and ReplicationController have in common. */
+export interface ReplicaOwner extends KubeObject {
+  readonly spec: { readonly replicas?: number; readonly minReadySeconds?: number; readonly template?: PodTemplateSpec };
+  readonly status?: ReplicaSetStatus;
+}
+
+export interface ReplicaKind<T extends ReplicaOwner> {
+  readonly name: string;
+  readonly type: PodOwner;
+  readonly selectorOf: (owner: T) => LabelSelector;
+  /** Says how many pods are going away too, which replication controllers have no field for. */
+  readonly countsTerminating: boolean;
+}
 
 export interface ReplicaPlan {
   readonly create: number;
@@ -18,85 +31,105 @@ export interface ReplicaPlan {
 export function planReplicas(replicas: number, active: readonly Pod[]): ReplicaPlan {
   const missing = replicas - active.length;
   if (missing >= 0) return { create: Math.min(missing, BURST), remove: [] };
-  return { create: 0, remove: [...active].sort(byExpendability).slice(0, Math.min(-missing, BURST)) };
+  return { create: 0, remove: mostExpendableFirst(active).slice(0, Math.min(-missing, BURST)) };
 }
 
-/** Pure: the status that these pods make. */
-export function replicaSetStatus(set: ReplicaSet, owned: readonly Pod[], nowMs: number, failure: Error | undefined): ReplicaSetStatus {
+export interface ReplicaFailure {
+  readonly reason: "FailedCreate" | "FailedDelete";
+  readonly error: Error;
+}
+
+/** Pure: the status that these pods make. A failure of undefined clears the condition; "unknown" keeps it, when nothing was tried. */
+export function replicaSetStatus(set: ReplicaOwner, owned: readonly Pod[], nowMs: number, failure: ReplicaFailure | "unknown" | undefined): ReplicaSetStatus {
   const active = owned.filter(isActive);
   const templateLabels = labelSelectorFrom({ matchLabels: set.spec.template?.metadata?.labels ?? {} });
-  const terminating = owned.filter((pod) => isBeingDeleted(pod)).length;
-  const conditions =
-    failure === undefined
-      ? (set.status?.conditions ?? []).filter((one) => one.type !== "ReplicaFailure")
-      : withCondition(set.status?.conditions, { type: "ReplicaFailure", status: "True", reason: "FailedCreate", message: failure.message }, formatTime(nowMs));
+  const old = set.status?.conditions ?? [];
+  let conditions = old;
+  if (failure === undefined) conditions = old.filter((one) => one.type !== "ReplicaFailure");
+  else if (failure !== "unknown" && !old.some((one) => one.type === "ReplicaFailure"))
+    conditions = withCondition(old, { type: "ReplicaFailure", status: "True", reason: failure.reason, message: failure.error.message }, formatTime(nowMs));
   return {
     replicas: active.length,
     fullyLabeledReplicas: active.filter((pod) => templateLabels.matches(pod.metadata.labels ?? {})).length,
     readyReplicas: active.filter(isReady).length,
     availableReplicas: active.filter((pod) => isAvailable(pod, set.spec.minReadySeconds ?? 0, nowMs)).length,
-    terminatingReplicas: terminating,
+    terminatingReplicas: owned.filter(isBeingDeleted).length,
     observedGeneration: set.metadata.generation ?? 0,
     ...(conditions.length === 0 ? {} : { conditions }),
   };
 }
 
 export function createReplicaSetController(context: ControllerContext): Controller {
+  return createReplicaController<ReplicaSet>(context, {
+    name: "replicaset",
+    type: { apiVersion: "apps/v1", kind: "ReplicaSet", ref: resources.replicaSets },
+    selectorOf: (set) => set.spec.selector,
+    countsTerminating: true,
+  });
+}
+
+/** Keeps as many pods as are asked for. */
+export function createReplicaController<T extends ReplicaOwner>(context: ControllerContext, kind: ReplicaKind<T>): Controller {
   const { api, informers, clock } = context;
+  const { type } = kind;
   const expectations = createExpectations(clock);
   const podControl = createPodControl(context, expectations);
-  const sets = informers.informer<ReplicaSet>(resources.replicaSets);
-  const pods = informers.informer<Pod>(resources.pods, { indexes: { namespace: (pod) => [pod.metadata.namespace ?? ""] } });
+  const sets = informers.informer<T>(type.ref);
+  const pods = informers.informer<Pod>(resources.pods, { indexes: podIndexes });
 
   const reconciler = createReconciler({
-    name: "replicaset",
+    name: kind.name,
     context,
     async reconcile(key) {
       const set = sets.store.get(key);
       if (set === undefined) {
         expectations.forget(key);
-        return;
+        return undefined;
       }
-      const { owned, adoptable, released } = claimPods(set, set.spec.selector, pods.store.byIndex("namespace", set.metadata.namespace ?? ""));
-      for (const pod of adoptable) await podControl.adopt(set, TYPE, pod);
+      const isCurrent = expectations.satisfied(key);
+      const { owned, adoptable, released } = claimPods(set, kind.selectorOf(set), podsAround(pods, set));
+      for (const pod of adoptable) await podControl.adopt(set, type, pod);
       for (const pod of released) await podControl.release(set, pod).catch(ignoreGone);
       const all = [...owned, ...adoptable];
-      let failure: Error | undefined;
-      if (expectations.satisfied(key) && !isBeingDeleted(set)) failure = await manage(set, all.filter(isActive));
-      await writeStatus(set, replicaSetStatus(set, all, clock.now(), failure));
-      if (failure !== undefined) throw failure;
-      const nextMs = nextAvailabilityMs(set, all);
-      if (nextMs !== undefined) return { requeueAfterMs: nextMs };
-      return undefined;
+      const mayManage = isCurrent && !isBeingDeleted(set);
+      const failure = mayManage ? await manage(set, all.filter(isActive)) : "unknown";
+      const status = replicaSetStatus(set, all, clock.now(), failure);
+      const { terminatingReplicas: _terminating, ...withoutTerminating } = status;
+      await writeStatus(set, kind.countsTerminating ? status : withoutTerminating);
+      if (failure !== undefined && failure !== "unknown") throw failure.error;
+      const availableMs = untilAvailableMs(all, set.spec.minReadySeconds ?? 0, clock.now());
+      const requeueAfterMs = isCurrent ? availableMs : Math.min(availableMs ?? GIVE_UP_MS, GIVE_UP_MS);
+      return requeueAfterMs === undefined ? undefined : { requeueAfterMs };
     },
   });
 
-  const manage = async (set: ReplicaSet, active: readonly Pod[]): Promise<Error | undefined> => {
+  const manage = async (set: T, active: readonly Pod[]): Promise<ReplicaFailure | undefined> => {
     const plan = planReplicas(set.spec.replicas ?? 1, active);
+    const { template } = set.spec;
     try {
-      const { template } = set.spec;
-      if (template !== undefined) await slowStart(plan.create, () => podControl.create(set, TYPE, template));
-      await Promise.all(plan.remove.map((pod) => podControl.delete(set, TYPE, pod)));
+      if (template !== undefined) await slowStart(plan.create, () => podControl.create(set, type, template));
+      await allDone(plan.remove.map((pod) => podControl.delete(set, type, pod)));
       return undefined;
     } catch (error) {
-      return error as Error;
+      return { reason: plan.create > 0 ? "FailedCreate" : "FailedDelete", error: error as Error };
     }
   };
 
-  const writeStatus = async (set: ReplicaSet, status: ReplicaSetStatus): Promise<void> => {
+  const writeStatus = async (set: T, status: ReplicaSetStatus): Promise<void> => {
     if (JSON.stringify(sorted(status)) === JSON.stringify(sorted(set.status))) return;
-    await api.update(resources.replicaSets, { ...set, status }, { subresource: "status" });
-  };
-
-  const nextAvailabilityMs = (set: ReplicaSet, owned: readonly Pod[]): number | undefined => {
-    const wait = set.spec.minReadySeconds ?? 0;
-    const waiting = owned.some((pod) => isActive(pod) && isReady(pod) && !isAvailable(pod, wait, clock.now()));
-    return wait > 0 && waiting ? wait * 1_000 : undefined;
+    await api.update<T>(type.ref, { ...set, status }, { subresource: "status" });
   };
 
   sets.subscribe(onAnyChange((set) => reconciler.enqueue(objectKey(set))));
-  followOwnedPods({ pods, kind: TYPE.kind, expectations, enqueue: reconciler.enqueue, owners: (namespace) => sets.store.list(namespace), selectorOf: (set) => set.spec.selector });
+  followOwnedPods({ pods, kind: type.kind, owners: sets, expectations, enqueue: reconciler.enqueue, selectorOf: kind.selectorOf });
   return reconciler;
+}
+
+/** Waits for all of them, then rejects with the first failure; nothing is left running behind the caller's back. */
+export async function allDone(work: readonly Promise<unknown>[]): Promise<void> {
+  const results = await Promise.allSettled(work);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** Keys in one order, so that equal statuses compare equal. */
@@ -107,4 +140,3 @@ export function sorted(value: object | undefined): unknown {
 export function ignoreGone(error: unknown): void {
   if (!isNotFound(error)) throw error;
 }
-

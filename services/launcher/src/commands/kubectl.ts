@@ -3,8 +3,7 @@ import { access, constants } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import type { ProcessContext } from "@wherry/service-kit";
 import type { Command } from "../command.ts";
-
-const DEFAULT_KUBECONFIG = "/etc/wherry/wherry.yaml";
+import { defaultKubeconfig } from "../default-kubeconfig.ts";
 
 /** Runs the tool that lies in `<data-dir>/bin` or in PATH, with the cluster's configuration unless another one is named. */
 export const kubectlCommand: Command = {
@@ -18,8 +17,10 @@ export const kubectlCommand: Command = {
       throw new Error(`kubectl was found neither in ${join(dataDir, "bin")} nor in PATH; install it (Debian: apt-get install kubernetes-client) or put it there`);
     }
     const named = positionals.some((word) => word.startsWith("--kubeconfig") || word === "--server" || word === "-s") || context.env["KUBECONFIG"] !== undefined;
-    if (!named) await assertReadable(DEFAULT_KUBECONFIG);
-    return await runTool(context, program, positionals, named ? {} : { KUBECONFIG: DEFAULT_KUBECONFIG });
+    if (named) return await runTool(context, program, positionals, {});
+    const kubeconfig = await defaultKubeconfig(context);
+    await assertReadable(kubeconfig);
+    return await runTool(context, program, positionals, { KUBECONFIG: kubeconfig });
   },
 };
 

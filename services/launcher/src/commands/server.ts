@@ -79,6 +79,7 @@ interface Composition {
 
 /** Builds everything, says where it can be reached, and runs it until it is asked to stop. */
 async function compose({ context, values, log, cluster, node, withNode, listen, datastore, kubeconfig, nodeIp, advertise, files }: Composition): Promise<void> {
+  context.signal.addEventListener("abort", () => log.info("Stopping wherry; its pods keep running"), { once: true });
   const metrics = await createMetrics();
   const common = { clock: systemClock, log, metrics };
   const plane = createControlPlane({

@@ -4,6 +4,7 @@ import { formatTime, isNotFound, type KubeObject } from "@wherry/machinery";
 import { loadKubeconfig } from "@wherry/pki";
 import { systemClock, UsageError, type FlagDefinition, type FlagValues, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
 import type { Command } from "../command.ts";
+import { defaultKubeconfig } from "../default-kubeconfig.ts";
 import { listOf, oneOf, textOf } from "../flag-values.ts";
 
 const flags: readonly FlagDefinition[] = [
@@ -25,19 +26,20 @@ export const tokenCommand: Command = {
 
 async function runToken(context: ProcessContext, { values, positionals }: ParsedFlags): Promise<void> {
   const [verb, ...words] = positionals;
+  const kubeconfig = textOf(values, "kubeconfig") ?? (await defaultKubeconfig(context));
   switch (verb) {
     case "generate":
       context.stdout(`${generate()}\n`);
       return;
     case "create":
-      context.stdout(`${await withApi(values, (api) => create(api, values, words[0] ?? generate()))}\n`);
+      context.stdout(`${await withApi(kubeconfig, (api) => create(api, values, words[0] ?? generate()))}\n`);
       return;
     case "list":
-      context.stdout(await withApi(values, (api) => list(api, oneOf(values, "output", ["text", "json"], "text"))));
+      context.stdout(await withApi(kubeconfig, (api) => list(api, oneOf(values, "output", ["text", "json"], "text"))));
       return;
     case "delete":
       if (words.length === 0) throw new UsageError("token delete needs the id of a token");
-      await withApi(values, (api) => remove(api, words));
+      await withApi(kubeconfig, (api) => remove(api, words));
       context.stdout(words.map((id) => `bootstrap token "${idOf(id)}" deleted\n`).join(""));
       return;
     default:
@@ -45,8 +47,8 @@ async function runToken(context: ProcessContext, { values, positionals }: Parsed
   }
 }
 
-async function withApi<T>(values: FlagValues, work: (api: ApiClient) => Promise<T>): Promise<T> {
-  const transport = createKubeconfigTransport(await loadKubeconfig(textOf(values, "kubeconfig") ?? "/etc/wherry/wherry.yaml"), { userAgent: "wherry-token" });
+async function withApi<T>(kubeconfig: string, work: (api: ApiClient) => Promise<T>): Promise<T> {
+  const transport = createKubeconfigTransport(await loadKubeconfig(kubeconfig), { userAgent: "wherry-token" });
   try {
     return await work(createApiClient(transport));
   } finally {
