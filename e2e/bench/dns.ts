@@ -95,7 +95,7 @@ try {
     { metric: "LISTs meanwhile", value: lists / (2 * seconds * runs), unit: "1/s" },
   );
 } finally {
-  await cluster.close();
+  await cluster.killall().finally(() => cluster.close());
 }
 await report("dns (peer: a bare UDP echo)", metrics, values.json);
 

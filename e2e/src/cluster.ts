@@ -163,6 +163,7 @@ export async function assemble(parts: Assembly): Promise<Cluster> {
     },
     async close() {
       for (const program of parts.programs()) await program.kill("SIGKILL");
+      for (const program of parts.programs()) await showWarnings(program);
       await parts.lab.close();
     },
   };
@@ -179,6 +180,14 @@ export async function assemble(parts: Assembly): Promise<Cluster> {
     throw new Error(`the cluster did not come up\n${logs.join("\n")}`, { cause: error });
   }
   return cluster;
+}
+
+const WARNINGS_SHOWN_MAX = 15;
+
+/** What a program warned of, for whoever reads a failed run. */
+async function showWarnings(program: Program): Promise<void> {
+  const lines = (await readFile(program.logFile, "utf8").catch(() => "")).split("\n").filter((line) => /level=(warning|error)|^error:/.test(line));
+  for (const line of lines.slice(-WARNINGS_SHOWN_MAX)) console.log(`${program.logFile}: ${line.slice(0, 400)}`);
 }
 
 async function apiReady(cluster: Cluster, parts: Assembly): Promise<void> {

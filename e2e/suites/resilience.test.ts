@@ -33,7 +33,8 @@ describe("the data plane outlives the control plane", { skip: root ? false : "ne
     await fetchedMore(20);
   });
   after(async () => {
-    await cluster?.close();
+    // Cgroups are the host's: only killall takes the pods' away.
+    await cluster?.killall().finally(() => cluster.close());
   });
 
   const kubectl = async (...args: string[]): Promise<string> =>

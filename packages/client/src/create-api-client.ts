@@ -22,8 +22,13 @@ const patchContentTypes: Readonly<Record<PatchType, string>> = {
 };
 
 /** Metadata alone where the server has it; the plain form stands last, as what any server can send. */
-function acceptFor(form: "PartialObjectMetadata" | "PartialObjectMetadataList", metadataOnly: boolean | undefined): string {
-  return metadataOnly === true ? `application/json;as=${form};g=meta.k8s.io;v=v1, application/json` : "application/json";
+function acceptFor(
+  form: "PartialObjectMetadata" | "PartialObjectMetadataList",
+  metadataOnly: boolean | undefined,
+): string {
+  return metadataOnly === true
+    ? `application/json;as=${form};g=meta.k8s.io;v=v1, application/json`
+    : "application/json";
 }
 
 export function createApiClient(transport: ApiTransport): ApiClient {

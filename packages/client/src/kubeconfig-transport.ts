@@ -13,8 +13,16 @@ export interface ClusterAccess {
 }
 
 /** An HTTP transport for a kubeconfig's access. */
-export function createKubeconfigTransport(access: ClusterAccess, options: { readonly userAgent: string; readonly connectionsMax?: number }): HttpTransport {
-  const token = access.tokenFile === undefined ? (access.token === undefined ? undefined : { value: access.token }) : { file: access.tokenFile };
+export function createKubeconfigTransport(
+  access: ClusterAccess,
+  options: { readonly userAgent: string; readonly connectionsMax?: number },
+): HttpTransport {
+  const token =
+    access.tokenFile === undefined
+      ? access.token === undefined
+        ? undefined
+        : { value: access.token }
+      : { file: access.tokenFile };
   return createHttpTransport({
     ...options,
     url: access.server,

@@ -18,6 +18,7 @@ export type { Counter, Gauge, Histogram, InstrumentOptions, Labels, MetricsRegis
 export { parseConfig } from "./parse-config.ts";
 export { exitCode, runMain } from "./process.ts";
 export type { ProcessContext } from "./process.ts";
+export { processStartTime } from "./process-start-time.ts";
 export { createMetrics, createNullMetrics } from "./prometheus.ts";
 export { runServices } from "./run-services.ts";
 export type { RunServicesOptions } from "./run-services.ts";

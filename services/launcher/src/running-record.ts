@@ -1,6 +1,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeSecret } from "@wherry/pki";
+import { processStartTime } from "@wherry/service-kit";
 
 /** Which process runs on a data folder: its id and its start time, so that a reused id is not mistaken for it. */
 export interface RunningRecord {
@@ -35,14 +36,14 @@ export async function claimMachine(claim: { readonly dataDir: string; readonly w
 }
 
 async function writeRunningRecord(dataDir: string, pid: number): Promise<void> {
-  await writeSecret(recordFile(dataDir), JSON.stringify({ pid, startTicks: await startTicksOf(pid) }));
+  await writeSecret(recordFile(dataDir), JSON.stringify({ pid, startTicks: processStartTime(pid) }));
 }
 
 /** The recorded process, if it still lives. */
 export async function readRunningRecord(dataDir: string): Promise<RunningRecord | undefined> {
   try {
     const record = JSON.parse(await readFile(recordFile(dataDir), "utf8")) as RunningRecord;
-    return record.startTicks !== undefined && (await startTicksOf(record.pid)) === record.startTicks ? record : undefined;
+    return record.startTicks !== undefined && processStartTime(record.pid) === record.startTicks ? record : undefined;
   } catch {
     // No record, or one that was cut short by a crash.
     return undefined;
@@ -51,16 +52,4 @@ export async function readRunningRecord(dataDir: string): Promise<RunningRecord 
 
 export async function removeRunningRecord(dataDir: string): Promise<void> {
   await rm(recordFile(dataDir), { force: true });
-}
-
-export async function startTicksOf(pid: number): Promise<string | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The command name may hold spaces and brackets; what follows the last one is regular.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // A zombie has ended; only its parent has not looked yet.
-    return fields[0] === "Z" ? undefined : fields[19];
-  } catch {
-    return undefined;
-  }
 }

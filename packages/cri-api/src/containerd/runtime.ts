@@ -103,7 +103,9 @@ export function createContainerdRuntime(
       return answer.pod_sandbox_id ?? "";
     },
     async stopPodSandbox(id) {
-      await unlessGone(cri.runtime("StopPodSandbox", { pod_sandbox_id: id }, SANDBOX_TIMEOUT_MS));
+      await unlessShimCloses(clock, () =>
+        unlessGone(cri.runtime("StopPodSandbox", { pod_sandbox_id: id }, SANDBOX_TIMEOUT_MS)),
+      );
     },
     async removePodSandbox(id) {
       await unlessGone(cri.runtime("RemovePodSandbox", { pod_sandbox_id: id }, SANDBOX_TIMEOUT_MS));
@@ -132,11 +134,14 @@ export function createContainerdRuntime(
       await cri.runtime("StartContainer", { container_id: id });
     },
     async stopContainer(id, timeoutSeconds) {
-      await unlessGone(
-        cri.runtime(
-          "StopContainer",
-          { container_id: id, timeout: timeoutSeconds },
-          timeoutSeconds * 1000 + CALL_SLACK_MS,
+      const callTimeoutMs = timeoutSeconds * 1000 + CALL_SLACK_MS;
+      await unlessShimCloses(clock, () =>
+        unlessGone(
+          cri.runtime(
+            "StopContainer",
+            { container_id: id, timeout: timeoutSeconds },
+            callTimeoutMs,
+          ),
         ),
       );
     },
@@ -280,6 +285,26 @@ async function unlessGone(call: Promise<unknown>): Promise<void> {
     await call;
   } catch (error) {
     if (!(error instanceof RuntimeError) || error.code !== "notFound") throw error;
+  }
+}
+
+const SHIM_TRIES_MAX = 5;
+const SHIM_RETRY_MS = 50;
+
+/**
+ * A shim that ends while containerd talks to it makes a stop fail with "ttrpc: closed", which only its text tells from other failures. Stopping is
+ * idempotent, so it is asked for again a few times.
+ */
+async function unlessShimCloses(clock: Clock, stop: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await stop();
+      return;
+    } catch (error) {
+      const isRace = error instanceof RuntimeError && /ttrpc: closed/.test(error.message);
+      if (!isRace || tries >= SHIM_TRIES_MAX) throw error;
+      await clock.sleep(SHIM_RETRY_MS);
+    }
   }
 }
 

@@ -1,10 +1,21 @@
-import { canonicalJson, type Endpoint, type EndpointSlice, type EndpointSlicePort, type Json } from "@wherry/machinery";
+import {
+  canonicalJson,
+  type Endpoint,
+  type EndpointSlice,
+  type EndpointSlicePort,
+  type Json,
+} from "@wherry/machinery";
 
 /** How endpoint slices are compared and grouped: by address family and set of ports. */
 
 export function portsKey(ports: readonly EndpointSlicePort[] | undefined): string {
   const normal = (ports ?? []).map((port) =>
-    JSON.stringify([port.name ?? "", port.port ?? 0, port.protocol ?? "TCP", port.appProtocol ?? ""]),
+    JSON.stringify([
+      port.name ?? "",
+      port.port ?? 0,
+      port.protocol ?? "TCP",
+      port.appProtocol ?? "",
+    ]),
   );
   return normal.sort().join(" ");
 }
@@ -12,7 +23,12 @@ export function portsKey(ports: readonly EndpointSlicePort[] | undefined): strin
 /** Two endpoints with the same key are the same place; what else differs is an update of it. */
 export function endpointKey(endpoint: Endpoint): string {
   const { addresses, hostname = "", targetRef } = endpoint;
-  return JSON.stringify([[...addresses].sort(), hostname, targetRef?.namespace ?? "", targetRef?.name ?? ""]);
+  return JSON.stringify([
+    [...addresses].sort(),
+    hostname,
+    targetRef?.namespace ?? "",
+    targetRef?.name ?? "",
+  ]);
 }
 
 /** Equal but for the resourceVersion of the target. */
@@ -44,12 +60,17 @@ export interface SliceChanges {
 }
 
 /** A slice that would be deleted is written over instead of creating another one: fewer names come and go. */
-export function recycleSlices(changes: SliceChanges, mayReuse: (slice: EndpointSlice) => boolean): SliceChanges {
+export function recycleSlices(
+  changes: SliceChanges,
+  mayReuse: (slice: EndpointSlice) => boolean,
+): SliceChanges {
   const creates = [...changes.creates];
   const updates = [...changes.updates];
   const deletes: EndpointSlice[] = [];
   for (const slice of changes.deletes) {
-    const at = mayReuse(slice) ? creates.findLastIndex((one) => one.addressType === slice.addressType) : -1;
+    const at = mayReuse(slice)
+      ? creates.findLastIndex((one) => one.addressType === slice.addressType)
+      : -1;
     const create = creates[at];
     if (create === undefined) {
       deletes.push(slice);
@@ -63,12 +84,11 @@ export function recycleSlices(changes: SliceChanges, mayReuse: (slice: EndpointS
 
 /** The content of `next` under the identity of `slice`. */
 export function rewrite(slice: EndpointSlice, next: EndpointSlice): EndpointSlice {
-  const { generateName: _generateName, ...metadata } = next.metadata;
   const { name, uid, resourceVersion } = slice.metadata;
   return {
     ...next,
     metadata: {
-      ...metadata,
+      ...next.metadata,
       ...(name === undefined ? {} : { name }),
       ...(uid === undefined ? {} : { uid }),
       ...(resourceVersion === undefined ? {} : { resourceVersion }),

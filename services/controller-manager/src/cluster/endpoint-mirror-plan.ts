@@ -1,6 +1,24 @@
 import { isIP, isIPv6 } from "node:net";
-import { controllerReference, isBeingDeleted, type Endpoint, type EndpointAddress, type EndpointSlice, type EndpointSlicePort, type Endpoints } from "@wherry/machinery";
-import { endpointKey, managedByLabel, portsKey, recycleSlices, rewrite, sameEndpoint, sameMap, serviceNameLabel, type SliceChanges } from "./endpoint-group.ts";
+import {
+  controllerReference,
+  isBeingDeleted,
+  type Endpoint,
+  type EndpointAddress,
+  type EndpointSlice,
+  type EndpointSlicePort,
+  type Endpoints,
+} from "@wherry/machinery";
+import {
+  endpointKey,
+  managedByLabel,
+  portsKey,
+  recycleSlices,
+  rewrite,
+  sameEndpoint,
+  sameMap,
+  serviceNameLabel,
+  type SliceChanges,
+} from "./endpoint-group.ts";
 import { slicePrefix } from "./endpoint-slice-plan.ts";
 import type { IpFamily } from "./service-pods.ts";
 import { triggerTimeAnnotation } from "./trigger-time.ts";
@@ -22,12 +40,22 @@ interface Group {
 }
 
 /** Slices that say what an Endpoints object says, for services whose endpoints somebody else keeps. */
-export function planEndpointMirror(endpoints: Endpoints, present: readonly EndpointSlice[]): EndpointMirrorPlan {
+export function planEndpointMirror(
+  endpoints: Endpoints,
+  present: readonly EndpointSlice[],
+): EndpointMirrorPlan {
   const groups = new Map<string, Group>();
   let invalidAddresses = 0;
   let skippedAddresses = 0;
   for (const subset of endpoints.subsets ?? []) {
-    const ports = (subset.ports ?? []).map(({ name = "", port, protocol = "TCP", appProtocol }) => ({ name, port, protocol, ...(appProtocol === undefined ? {} : { appProtocol }) }));
+    const ports = (subset.ports ?? []).map(
+      ({ name = "", port, protocol = "TCP", appProtocol }) => ({
+        name,
+        port,
+        protocol,
+        ...(appProtocol === undefined ? {} : { appProtocol }),
+      }),
+    );
     let added = 0;
     const add = (address: EndpointAddress, ready: boolean): void => {
       if (added >= mirroredPerSubsetMax) skippedAddresses += 1;
@@ -50,7 +78,9 @@ export function planEndpointMirror(endpoints: Endpoints, present: readonly Endpo
   const updates: EndpointSlice[] = [];
   const deletes = present.filter((slice) => !groups.has(groupKey(slice.addressType, slice.ports)));
   for (const [key, group] of groups) {
-    const [first, ...others] = present.filter((slice) => groupKey(slice.addressType, slice.ports) === key);
+    const [first, ...others] = present.filter(
+      (slice) => groupKey(slice.addressType, slice.ports) === key,
+    );
     deletes.push(...others);
     const wanted = sliceOf(endpoints, group);
     if (first === undefined) creates.push(wanted);
@@ -64,7 +94,10 @@ function groupKey(family: string, ports: readonly EndpointSlicePort[] | undefine
   return `${family} ${portsKey(ports)}`;
 }
 
-function endpointOf({ ip, hostname = "", nodeName, targetRef }: EndpointAddress, ready: boolean): Endpoint {
+function endpointOf(
+  { ip, hostname = "", nodeName, targetRef }: EndpointAddress,
+  ready: boolean,
+): Endpoint {
   return {
     addresses: [ip],
     conditions: { ready },
@@ -76,7 +109,10 @@ function endpointOf({ ip, hostname = "", nodeName, targetRef }: EndpointAddress,
 
 function sliceOf(endpoints: Endpoints, { family, ports, endpoints: places }: Group): EndpointSlice {
   const { name = "", namespace, labels, annotations = {} } = endpoints.metadata;
-  const notMirrored = new Set([triggerTimeAnnotation, "kubectl.kubernetes.io/last-applied-configuration"]);
+  const notMirrored = new Set([
+    triggerTimeAnnotation,
+    "kubectl.kubernetes.io/last-applied-configuration",
+  ]);
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
@@ -84,7 +120,9 @@ function sliceOf(endpoints: Endpoints, { family, ports, endpoints: places }: Gro
       generateName: slicePrefix(name),
       ...(namespace === undefined ? {} : { namespace }),
       labels: { ...labels, [serviceNameLabel]: name, [managedByLabel]: endpointMirrorManager },
-      annotations: Object.fromEntries(Object.entries(annotations).filter(([key]) => !notMirrored.has(key))),
+      annotations: Object.fromEntries(
+        Object.entries(annotations).filter(([key]) => !notMirrored.has(key)),
+      ),
       ownerReferences: [controllerReference(endpoints, { apiVersion: "v1", kind: "Endpoints" })],
     },
     addressType: family,

@@ -1,6 +1,24 @@
 import { resources } from "@wherry/client";
-import { isNotFound, keyOf, objectKey, splitKey, withAnnotations, type EndpointSlice, type KubeObject, type Node, type Pod, type Service } from "@wherry/machinery";
-import { createReconciler, onAnyChange, type Controller, type ControllerContext } from "../core/controller.ts";
+import {
+  isConflict,
+  isNotFound,
+  keyOf,
+  objectKey,
+  splitKey,
+  withAnnotations,
+  type EndpointSlice,
+  type KubeObject,
+  type Node,
+  type Pod,
+  type Service,
+} from "@wherry/machinery";
+import {
+  createReconciler,
+  onAnyChange,
+  type Controller,
+  type ControllerContext,
+} from "../core/controller.ts";
+import { againOnConflict } from "./conflict-retry.ts";
 import { managedByLabel, serviceNameLabel, type SliceChanges } from "./endpoint-group.ts";
 import { endpointSliceManager, planEndpointSlices } from "./endpoint-slice-plan.ts";
 import { isNamespaceTerminating } from "./namespace-terminating.ts";
@@ -14,7 +32,9 @@ export function createEndpointSliceController(context: ControllerContext): Contr
   const services = context.informers.informer<Service>(resources.services);
   const pods = context.informers.informer<Pod>(resources.pods);
   const nodes = context.informers.informer<Node>(resources.nodes);
-  const slices = context.informers.informer<EndpointSlice>(resources.endpointSlices, { indexes: { service: sliceServiceKeys } });
+  const slices = context.informers.informer<EndpointSlice>(resources.endpointSlices, {
+    indexes: { service: sliceServiceKeys },
+  });
   const triggerTimes = createTriggerTimes();
   const ledger = createWriteLedger(clock);
   /** Services that wait for a node to become known. */
@@ -32,33 +52,55 @@ export function createEndpointSliceController(context: ControllerContext): Contr
     const waitMs = ledger.pendingMs(key, (slice) => slices.store.get(keyOf(namespace, slice)));
     if (waitMs !== undefined) return { requeueAfterMs: waitMs };
 
-    const selected = pods.store.list(namespace).filter((pod) => selects(service, pod.metadata.labels));
+    const selected = pods.store
+      .list(namespace)
+      .filter((pod) => selects(service, pod.metadata.labels));
     const trigger = triggerTimes.compute(key, service, selected);
     const plan = planEndpointSlices({
       service,
       pods: selected,
       nodeOf: (node) => nodes.store.get(node),
-      slices: slices.store.byIndex("service", key).filter((slice) => slice.metadata.labels?.[managedByLabel] === endpointSliceManager),
+      slices: slices.store
+        .byIndex("service", key)
+        .filter((slice) => slice.metadata.labels?.[managedByLabel] === endpointSliceManager),
     });
     for (const node of plan.missingNodes) waitFor(node, key);
     try {
       await writeSlices(plan, trigger, key);
     } catch (error) {
       if (isNamespaceTerminating(error)) return undefined;
+      if (isConflict(error)) throw error;
       const message = error instanceof Error ? error.message : String(error);
-      events.event(service, "Warning", "FailedToUpdateEndpointSlices", `Error updating Endpoint Slices for Service ${namespace}/${name}: ${message}`);
+      events.event(
+        service,
+        "Warning",
+        "FailedToUpdateEndpointSlices",
+        `Error updating Endpoint Slices for Service ${namespace}/${name}: ${message}`,
+      );
       throw error;
     }
     return undefined;
   };
 
-  const writeSlices = async (changes: SliceChanges, trigger: string | undefined, key: string): Promise<void> => {
-    const stamped = <T extends KubeObject>(slice: T): T => ({ ...slice, metadata: withAnnotations(slice.metadata, { [triggerTimeAnnotation]: trigger ?? null }) });
-    for (const slice of changes.creates) ledger.wrote(key, await api.create(resources.endpointSlices, stamped(slice)));
-    for (const slice of changes.updates) ledger.wrote(key, await api.update(resources.endpointSlices, stamped(slice)));
+  const writeSlices = async (
+    changes: SliceChanges,
+    trigger: string | undefined,
+    key: string,
+  ): Promise<void> => {
+    const stamped = <T extends KubeObject>(slice: T): T => ({
+      ...slice,
+      metadata: withAnnotations(slice.metadata, { [triggerTimeAnnotation]: trigger ?? null }),
+    });
+    for (const slice of changes.creates)
+      ledger.wrote(key, await api.create(resources.endpointSlices, stamped(slice)));
+    for (const slice of changes.updates)
+      ledger.wrote(key, await api.update(resources.endpointSlices, stamped(slice)));
     for (const { metadata } of changes.deletes) {
-      const preconditions = metadata.uid === undefined ? {} : { preconditions: { uid: metadata.uid } };
-      await api.delete(resources.endpointSlices, metadata.name ?? "", metadata.namespace, preconditions).catch(ignoreNotFound);
+      const preconditions =
+        metadata.uid === undefined ? {} : { preconditions: { uid: metadata.uid } };
+      await api
+        .delete(resources.endpointSlices, metadata.name ?? "", metadata.namespace, preconditions)
+        .catch(ignoreNotFound);
     }
   };
 
@@ -68,11 +110,16 @@ export function createEndpointSliceController(context: ControllerContext): Contr
     waiting.add(key);
   };
 
-  const reconciler = createReconciler({ name: "endpointslice", context, reconcile });
+  const reconciler = createReconciler({
+    name: "endpointslice",
+    context,
+    reconcile: againOnConflict(reconcile),
+  });
 
   services.subscribe(onAnyChange((service) => reconciler.enqueue(objectKey(service))));
   const onPod = (pod: Pod, previous?: Pod): void => {
-    for (const key of servicesTouchedBy(services.store.list(pod.metadata.namespace), pod, previous)) reconciler.enqueue(key);
+    for (const key of servicesTouchedBy(services.store.list(pod.metadata.namespace), pod, previous))
+      reconciler.enqueue(key);
   };
   pods.subscribe({ onAdd: (pod) => onPod(pod), onUpdate: onPod, onDelete: (pod) => onPod(pod) });
   nodes.subscribe({
@@ -83,7 +130,8 @@ export function createEndpointSliceController(context: ControllerContext): Contr
   });
   slices.subscribe({
     onAdd: (slice) => sliceServiceKeys(slice).forEach(reconciler.enqueue),
-    onUpdate: (slice, previous) => [...sliceServiceKeys(slice), ...sliceServiceKeys(previous)].forEach(reconciler.enqueue),
+    onUpdate: (slice, previous) =>
+      [...sliceServiceKeys(slice), ...sliceServiceKeys(previous)].forEach(reconciler.enqueue),
     onDelete: (slice) => sliceServiceKeys(slice).forEach(reconciler.enqueue),
   });
   return reconciler;

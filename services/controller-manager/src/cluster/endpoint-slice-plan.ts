@@ -21,7 +21,15 @@ import {
   serviceNameLabel,
   type SliceChanges,
 } from "./endpoint-group.ts";
-import { belongsInEndpoints, findTargetPort, hostnameIn, isHeadless, isPodReady, podAddresses, type IpFamily } from "./service-pods.ts";
+import {
+  belongsInEndpoints,
+  findTargetPort,
+  hostnameIn,
+  isHeadless,
+  isPodReady,
+  podAddresses,
+  type IpFamily,
+} from "./service-pods.ts";
 
 export const endpointSliceManager = "endpointslice-controller.k8s.io";
 
@@ -57,7 +65,9 @@ export function planEndpointSlices(state: EndpointSliceState): EndpointSlicePlan
   const missingNodes = new Set<string>();
   const creates: EndpointSlice[] = [];
   const updates: EndpointSlice[] = [];
-  const deletes: EndpointSlice[] = slices.filter((slice) => !families.some((family) => family === slice.addressType));
+  const deletes: EndpointSlice[] = slices.filter(
+    (slice) => !families.some((family) => family === slice.addressType),
+  );
   for (const family of families) {
     const present = slices.filter((slice) => slice.addressType === family);
     const changes = planFamily(state, family, present, missingNodes);
@@ -70,7 +80,12 @@ export function planEndpointSlices(state: EndpointSliceState): EndpointSlicePlan
   return { creates: wanted, updates, deletes, missingNodes: [...missingNodes] };
 }
 
-function planFamily(state: EndpointSliceState, family: IpFamily, present: readonly EndpointSlice[], missingNodes: Set<string>): SliceChanges {
+function planFamily(
+  state: EndpointSliceState,
+  family: IpFamily,
+  present: readonly EndpointSlice[],
+  missingNodes: Set<string>,
+): SliceChanges {
   const { service } = state;
   const groups = desiredGroups(state, family, missingNodes);
   const owned = present.filter((slice) => isOwned(slice, service));
@@ -78,7 +93,12 @@ function planFamily(state: EndpointSliceState, family: IpFamily, present: readon
   const updates: EndpointSlice[] = [];
   const deletes: EndpointSlice[] = present.filter((slice) => !isOwned(slice, service));
   for (const [key, group] of groups) {
-    const changes = planGroup(service, family, group, owned.filter((slice) => portsKey(slice.ports) === key));
+    const changes = planGroup(
+      service,
+      family,
+      group,
+      owned.filter((slice) => portsKey(slice.ports) === key),
+    );
     creates.push(...changes.creates);
     updates.push(...changes.updates);
     deletes.push(...changes.deletes);
@@ -88,17 +108,24 @@ function planFamily(state: EndpointSliceState, family: IpFamily, present: readon
   if (deletes.length === present.length && creates.length === 0) {
     const placeholder = newSlice(service, family, [], []);
     const [only] = deletes;
-    if (deletes.length === 1 && only !== undefined && isPlaceholder(only, placeholder)) deletes.length = 0;
+    if (deletes.length === 1 && only !== undefined && isPlaceholder(only, placeholder))
+      deletes.length = 0;
     else creates.push(placeholder);
   }
   return recycleSlices({ creates, updates, deletes }, (slice) => isOwned(slice, service));
 }
 
 /** The endpoints that should be, by the ports that their pods offer. */
-function desiredGroups(state: EndpointSliceState, family: IpFamily, missingNodes: Set<string>): Map<string, Group> {
+function desiredGroups(
+  state: EndpointSliceState,
+  family: IpFamily,
+  missingNodes: Set<string>,
+): Map<string, Group> {
   const { service, pods, nodeOf } = state;
   const groups = new Map<string, Group>();
-  for (const pod of [...pods].sort((a, b) => ((a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1))) {
+  for (const pod of [...pods].sort((a, b) =>
+    (a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1,
+  )) {
     if (!belongsInEndpoints(pod, true)) continue;
     const ports = endpointPorts(service, pod);
     const key = portsKey(ports);
@@ -118,7 +145,12 @@ function desiredGroups(state: EndpointSliceState, family: IpFamily, missingNodes
   return groups;
 }
 
-function planGroup(service: Service, family: IpFamily, group: Group, present: readonly EndpointSlice[]): SliceChanges {
+function planGroup(
+  service: Service,
+  family: IpFamily,
+  group: Group,
+  present: readonly EndpointSlice[],
+): SliceChanges {
   const left = new Map(group.endpoints);
   const unchanged: EndpointSlice[] = [];
   const updates: EndpointSlice[] = [];
@@ -138,7 +170,8 @@ function planGroup(service: Service, family: IpFamily, group: Group, present: re
       if (!sameEndpoint(wanted, endpoint)) changed = true;
     }
     if (kept.length === 0 && old.length > 0) deletes.push(slice);
-    else if (changed || kept.length !== old.length) updates.push({ ...slice, metadata: { ...slice.metadata, labels }, endpoints: kept });
+    else if (changed || kept.length !== old.length)
+      updates.push({ ...slice, metadata: { ...slice.metadata, labels }, endpoints: kept });
     else unchanged.push(slice);
   }
 
@@ -149,10 +182,16 @@ function planGroup(service: Service, family: IpFamily, group: Group, present: re
   };
   const fill = (slice: EndpointSlice): EndpointSlice => {
     const old = slice.endpoints ?? [];
-    return { ...slice, metadata: { ...slice.metadata, labels }, endpoints: [...old, ...take(endpointsPerSliceMax - old.length)] };
+    return {
+      ...slice,
+      metadata: { ...slice.metadata, labels },
+      endpoints: [...old, ...take(endpointsPerSliceMax - old.length)],
+    };
   };
 
-  const filled = updates.sort((a, b) => sizeOf(b) - sizeOf(a)).map((slice) => (left.size > 0 ? fill(slice) : slice));
+  const filled = updates
+    .sort((a, b) => sizeOf(b) - sizeOf(a))
+    .map((slice) => (left.size > 0 ? fill(slice) : slice));
   const creates: EndpointSlice[] = [];
   while (left.size > 0) {
     const roomy = left.size < endpointsPerSliceMax ? closestFit(unchanged, left.size) : undefined;
@@ -176,7 +215,12 @@ function sizeOf(slice: EndpointSlice): number {
   return slice.endpoints?.length ?? 0;
 }
 
-function endpointOf(service: Service, pod: Pod, node: Node | undefined, addresses: readonly string[]): Endpoint {
+function endpointOf(
+  service: Service,
+  pod: Pod,
+  node: Node | undefined,
+  addresses: readonly string[],
+): Endpoint {
   const serving = isPodReady(pod);
   const terminating = isBeingDeleted(pod);
   const ready = service.spec.publishNotReadyAddresses === true || (serving && !terminating);
@@ -199,13 +243,24 @@ function endpointOf(service: Service, pod: Pod, node: Node | undefined, addresse
 /** spec.trafficDistribution; an annotation that asks for topology-aware hints goes before it, and has no effect here. */
 function hintsFor(service: Service, nodeName: string, zone: string): EndpointHints | undefined {
   const { annotations = {} } = service.metadata;
-  const mode = annotations["service.kubernetes.io/topology-aware-hints"] ?? annotations["service.kubernetes.io/topology-mode"] ?? "";
+  const mode =
+    annotations["service.kubernetes.io/topology-aware-hints"] ??
+    annotations["service.kubernetes.io/topology-mode"] ??
+    "";
   const distribution = service.spec.trafficDistribution ?? "";
-  if (mode.toLowerCase() === "auto" || !["PreferClose", "PreferSameZone", "PreferSameNode"].includes(distribution)) return undefined;
+  if (
+    mode.toLowerCase() === "auto" ||
+    !["PreferClose", "PreferSameZone", "PreferSameNode"].includes(distribution)
+  )
+    return undefined;
   const forZones = zone === "" ? undefined : [{ name: zone }];
-  const forNodes = nodeName === "" || distribution !== "PreferSameNode" ? undefined : [{ name: nodeName }];
+  const forNodes =
+    nodeName === "" || distribution !== "PreferSameNode" ? undefined : [{ name: nodeName }];
   if (forZones === undefined && forNodes === undefined) return undefined;
-  return { ...(forZones === undefined ? {} : { forZones }), ...(forNodes === undefined ? {} : { forNodes }) };
+  return {
+    ...(forZones === undefined ? {} : { forZones }),
+    ...(forNodes === undefined ? {} : { forNodes }),
+  };
 }
 
 /** Ports that no container of the pod names are left out. */
@@ -218,7 +273,12 @@ function endpointPorts(service: Service, pod: Pod): readonly EndpointSlicePort[]
   });
 }
 
-function newSlice(service: Service, family: IpFamily, ports: readonly EndpointSlicePort[], endpoints: readonly Endpoint[]): EndpointSlice {
+function newSlice(
+  service: Service,
+  family: IpFamily,
+  ports: readonly EndpointSlicePort[],
+  endpoints: readonly Endpoint[],
+): EndpointSlice {
   const { name = "", namespace } = service.metadata;
   return {
     apiVersion: "discovery.k8s.io/v1",
@@ -254,21 +314,27 @@ function sliceLabels(service: Service): Readonly<Record<string, string>> {
 
 function isOwned(slice: EndpointSlice, service: Service): boolean {
   return (slice.metadata.ownerReferences ?? []).some(
-    (owner) => owner.uid === service.metadata.uid && owner.kind === "Service" && owner.apiVersion === "v1",
+    (owner) =>
+      owner.uid === service.metadata.uid && owner.kind === "Service" && owner.apiVersion === "v1",
   );
 }
 
 function isPlaceholder(slice: EndpointSlice, placeholder: EndpointSlice): boolean {
   const empty = sizeOf(slice) === 0 && (slice.ports ?? []).length === 0;
   const owner = placeholder.metadata.ownerReferences?.[0];
-  return empty && sameMap(slice.metadata.labels, placeholder.metadata.labels) && slice.metadata.ownerReferences?.some((one) => one.uid === owner?.uid) === true;
+  return (
+    empty &&
+    sameMap(slice.metadata.labels, placeholder.metadata.labels) &&
+    slice.metadata.ownerReferences?.some((one) => one.uid === owner?.uid) === true
+  );
 }
 
 function familiesOf(service: Service): readonly IpFamily[] {
-  const declared = (service.spec.ipFamilies ?? []).filter((one): one is IpFamily => one === "IPv4" || one === "IPv6");
+  const declared = (service.spec.ipFamilies ?? []).filter(
+    (one): one is IpFamily => one === "IPv4" || one === "IPv6",
+  );
   if (declared.length > 0) return [...new Set(declared)];
   const { clusterIP = "" } = service.spec;
   if (clusterIP === "" || clusterIP === "None") return ["IPv4"];
   return [clusterIP.includes(":") ? "IPv6" : "IPv4"];
 }
-

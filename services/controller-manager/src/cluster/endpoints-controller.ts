@@ -1,6 +1,14 @@
 import { resources } from "@wherry/client";
-import { objectKey, splitKey, type Endpoints, type Pod, type Service } from "@wherry/machinery";
+import {
+  isConflict,
+  objectKey,
+  splitKey,
+  type Endpoints,
+  type Pod,
+  type Service,
+} from "@wherry/machinery";
 import { createReconciler, type Controller, type ControllerContext } from "../core/controller.ts";
+import { againOnConflict } from "./conflict-retry.ts";
 import { ignoreNotFound } from "./endpoint-slice-controller.ts";
 import { endpointsManagedByLabel, endpointsManager, planEndpoints } from "./endpoints-plan.ts";
 import { isNamespaceTerminating } from "./namespace-terminating.ts";
@@ -25,12 +33,15 @@ export function createEndpointsController(context: ControllerContext): Controlle
       triggerTimes.forget(key);
       const lostService = withoutService.delete(key);
       if (current === undefined || !(lostService || isOurs(current))) return;
-      const preconditions = current.metadata.uid === undefined ? {} : { preconditions: { uid: current.metadata.uid } };
+      const preconditions =
+        current.metadata.uid === undefined ? {} : { preconditions: { uid: current.metadata.uid } };
       await api.delete(resources.endpoints, name, namespace, preconditions).catch(ignoreNotFound);
       return;
     }
     if (service.spec.type === "ExternalName" || !hasSelector(service)) return;
-    const selected = pods.store.list(namespace).filter((pod) => selects(service, pod.metadata.labels));
+    const selected = pods.store
+      .list(namespace)
+      .filter((pod) => selects(service, pod.metadata.labels));
     const triggerTime = triggerTimes.compute(key, service, selected);
     const next = planEndpoints({ service, pods: selected, current, triggerTime });
     if (next === undefined) return;
@@ -39,14 +50,31 @@ export function createEndpointsController(context: ControllerContext): Controlle
       else await api.update(resources.endpoints, next);
     } catch (error) {
       if (isNamespaceTerminating(error)) return;
+      if (isConflict(error)) throw error;
       const message = error instanceof Error ? error.message : String(error);
-      if (current === undefined) events.event(next, "Warning", "FailedToCreateEndpoint", `Failed to create endpoint for service ${key}: ${message}`);
-      else events.event(next, "Warning", "FailedToUpdateEndpoint", `Failed to update endpoint ${key}: ${message}`);
+      if (current === undefined)
+        events.event(
+          next,
+          "Warning",
+          "FailedToCreateEndpoint",
+          `Failed to create endpoint for service ${key}: ${message}`,
+        );
+      else
+        events.event(
+          next,
+          "Warning",
+          "FailedToUpdateEndpoint",
+          `Failed to update endpoint ${key}: ${message}`,
+        );
       throw error;
     }
   };
 
-  const reconciler = createReconciler({ name: "endpoints", context, reconcile });
+  const reconciler = createReconciler({
+    name: "endpoints",
+    context,
+    reconcile: againOnConflict(reconcile),
+  });
 
   services.subscribe({
     onAdd(service) {
@@ -60,11 +88,15 @@ export function createEndpointsController(context: ControllerContext): Controlle
     },
   });
   const onPod = (pod: Pod, previous?: Pod): void => {
-    for (const key of servicesTouchedBy(services.store.list(pod.metadata.namespace), pod, previous)) reconciler.enqueue(key);
+    for (const key of servicesTouchedBy(services.store.list(pod.metadata.namespace), pod, previous))
+      reconciler.enqueue(key);
   };
   pods.subscribe({ onAdd: (pod) => onPod(pod), onUpdate: onPod, onDelete: (pod) => onPod(pod) });
   // Those present at the start may have lost their service while nobody watched.
-  endpoints.subscribe({ onAdd: (one) => reconciler.enqueue(objectKey(one)), onDelete: (one) => reconciler.enqueue(objectKey(one)) });
+  endpoints.subscribe({
+    onAdd: (one) => reconciler.enqueue(objectKey(one)),
+    onDelete: (one) => reconciler.enqueue(objectKey(one)),
+  });
   return reconciler;
 }
 

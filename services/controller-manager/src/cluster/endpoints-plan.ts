@@ -9,7 +9,15 @@ import {
   type Service,
 } from "@wherry/machinery";
 import { headlessLabel, sameMap } from "./endpoint-group.ts";
-import { belongsInEndpoints, findTargetPort, hostnameIn, isHeadless, isPodReady, podAddresses, type IpFamily } from "./service-pods.ts";
+import {
+  belongsInEndpoints,
+  findTargetPort,
+  hostnameIn,
+  isHeadless,
+  isPodReady,
+  podAddresses,
+  type IpFamily,
+} from "./service-pods.ts";
 import { triggerTimeAnnotation } from "./trigger-time.ts";
 
 export const endpointsManagedByLabel = "endpoints.kubernetes.io/managed-by";
@@ -27,7 +35,12 @@ export interface EndpointsState {
 }
 
 /** The Endpoints object to create or update, or undefined when the current one says the same. */
-export function planEndpoints({ service, pods, current, triggerTime }: EndpointsState): Endpoints | undefined {
+export function planEndpoints({
+  service,
+  pods,
+  current,
+  triggerTime,
+}: EndpointsState): Endpoints | undefined {
   const full = packSubsets(service, pods);
   const { subsets, truncated } = truncateSubsets(full);
   const labels = {
@@ -36,10 +49,18 @@ export function planEndpoints({ service, pods, current, triggerTime }: Endpoints
     [endpointsManagedByLabel]: endpointsManager,
   };
   const isMarked = current?.metadata.annotations?.[overCapacityAnnotation] === "truncated";
-  if (current !== undefined && sameMap(current.metadata.labels, labels) && isMarked === truncated && sameSubsets(current.subsets ?? [], subsets)) {
+  if (
+    current !== undefined &&
+    sameMap(current.metadata.labels, labels) &&
+    isMarked === truncated &&
+    sameSubsets(current.subsets ?? [], subsets)
+  ) {
     return undefined;
   }
-  const kept = withoutKey(withoutKey(current?.metadata.annotations, triggerTimeAnnotation), overCapacityAnnotation);
+  const kept = withoutKey(
+    withoutKey(current?.metadata.annotations, triggerTimeAnnotation),
+    overCapacityAnnotation,
+  );
   const annotations = {
     ...kept,
     ...(triggerTime === undefined ? {} : { [triggerTimeAnnotation]: triggerTime }),
@@ -67,7 +88,10 @@ interface Place {
 
 /** Addresses that offer the same ports stand together, each port once. */
 function packSubsets(service: Service, pods: readonly Pod[]): readonly EndpointSubset[] {
-  const byPort = new Map<string, { readonly port: EndpointPort | undefined; readonly places: Map<string, Place> }>();
+  const byPort = new Map<
+    string,
+    { readonly port: EndpointPort | undefined; readonly places: Map<string, Place> }
+  >();
   for (const pod of pods) {
     if (!belongsInEndpoints(pod, service.spec.publishNotReadyAddresses === true)) continue;
     const address = addressOf(service, pod);
@@ -80,9 +104,15 @@ function packSubsets(service: Service, pods: readonly Pod[]): readonly EndpointS
       entry.places.set(`${address.ip} ${pod.metadata.uid ?? ""}`, { address, ready });
     }
   }
-  const subsets = new Map<string, { readonly ports: EndpointPort[]; readonly places: readonly Place[] }>();
+  const subsets = new Map<
+    string,
+    { readonly ports: EndpointPort[]; readonly places: readonly Place[] }
+  >();
   for (const key of [...byPort.keys()].sort()) {
-    const { port, places } = byPort.get(key) ?? { port: undefined, places: new Map<string, Place>() };
+    const { port, places } = byPort.get(key) ?? {
+      port: undefined,
+      places: new Map<string, Place>(),
+    };
     const ordered = [...places].sort(([a], [b]) => (a < b ? -1 : 1));
     const id = JSON.stringify(ordered);
     const subset = subsets.get(id) ?? { ports: [], places: ordered.map(([, place]) => place) };
@@ -106,7 +136,14 @@ function portsOf(service: Service, pod: Pod): readonly (EndpointPort | undefined
     const port = findTargetPort(pod, servicePort);
     if (port === undefined) return [];
     const { name = "", protocol = "TCP", appProtocol } = servicePort;
-    return [{ ...(name === "" ? {} : { name }), port, protocol, ...(appProtocol === undefined ? {} : { appProtocol }) }];
+    return [
+      {
+        ...(name === "" ? {} : { name }),
+        port,
+        protocol,
+        ...(appProtocol === undefined ? {} : { appProtocol }),
+      },
+    ];
   });
 }
 
@@ -126,11 +163,17 @@ function addressOf(service: Service, pod: Pod): EndpointAddress | undefined {
 function familyOf(service: Service, pod: Pod): IpFamily {
   const declared = service.spec.ipFamilies?.[0];
   if (declared === "IPv4" || declared === "IPv6") return declared;
-  const sample = isHeadless(service) ? (podAddresses(pod)[0] ?? "") : (service.spec.clusterIP ?? "");
+  const sample = isHeadless(service)
+    ? (podAddresses(pod)[0] ?? "")
+    : (service.spec.clusterIP ?? "");
   return sample.includes(":") ? "IPv6" : "IPv4";
 }
 
-function subsetOf(ready: readonly EndpointAddress[], notReady: readonly EndpointAddress[], ports: readonly EndpointPort[] | undefined): EndpointSubset {
+function subsetOf(
+  ready: readonly EndpointAddress[],
+  notReady: readonly EndpointAddress[],
+  ports: readonly EndpointPort[] | undefined,
+): EndpointSubset {
   return {
     ...(ready.length === 0 ? {} : { addresses: ready }),
     ...(notReady.length === 0 ? {} : { notReadyAddresses: notReady }),
@@ -139,7 +182,10 @@ function subsetOf(ready: readonly EndpointAddress[], notReady: readonly Endpoint
 }
 
 /** Ready addresses first; what has to go is shared out over the subsets by their size. */
-function truncateSubsets(subsets: readonly EndpointSubset[]): { readonly subsets: readonly EndpointSubset[]; readonly truncated: boolean } {
+function truncateSubsets(subsets: readonly EndpointSubset[]): {
+  readonly subsets: readonly EndpointSubset[];
+  readonly truncated: boolean;
+} {
   const ready = sum(subsets, (one) => one.addresses);
   const notReady = sum(subsets, (one) => one.notReadyAddresses);
   if (ready + notReady <= addressesMax) return { subsets, truncated: false };
@@ -151,12 +197,17 @@ function truncateSubsets(subsets: readonly EndpointSubset[]): { readonly subsets
     const list = (cutsReady ? subset.addresses : subset.notReadyAddresses) ?? [];
     const kept = list.slice(0, Math.min(Math.ceil((list.length / total) * room), left));
     left -= kept.length;
-    return cutsReady ? subsetOf(kept, [], subset.ports) : subsetOf(subset.addresses ?? [], kept, subset.ports);
+    return cutsReady
+      ? subsetOf(kept, [], subset.ports)
+      : subsetOf(subset.addresses ?? [], kept, subset.ports);
   });
   return { subsets: cut, truncated: true };
 }
 
-function sum(subsets: readonly EndpointSubset[], list: (subset: EndpointSubset) => readonly unknown[] | undefined): number {
+function sum(
+  subsets: readonly EndpointSubset[],
+  list: (subset: EndpointSubset) => readonly unknown[] | undefined,
+): number {
   return subsets.reduce((total, subset) => total + (list(subset)?.length ?? 0), 0);
 }
 
@@ -166,7 +217,8 @@ function sameSubsets(a: readonly EndpointSubset[], b: readonly EndpointSubset[])
 }
 
 function subsetsView(subsets: readonly EndpointSubset[]): string {
-  const sorted = (items: readonly unknown[] | undefined): string[] => (items ?? []).map((item) => canonicalJson(item as Json)).sort();
+  const sorted = (items: readonly unknown[] | undefined): string[] =>
+    (items ?? []).map((item) => canonicalJson(item as Json)).sort();
   const plain = (address: EndpointAddress): unknown => {
     const { resourceVersion: _resourceVersion, ...targetRef } = address.targetRef ?? {};
     return { ...address, targetRef };
@@ -181,6 +233,9 @@ function subsetsView(subsets: readonly EndpointSubset[]): string {
   return JSON.stringify(views.sort());
 }
 
-function withoutKey(map: Readonly<Record<string, string>> | undefined, key: string): Readonly<Record<string, string>> {
+function withoutKey(
+  map: Readonly<Record<string, string>> | undefined,
+  key: string,
+): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(map ?? {}).filter(([one]) => one !== key));
 }

@@ -1,8 +1,31 @@
-import { createWorkQueue, resources, type ApiClient, type ResourceRef, type WorkQueue } from "@wherry/client";
-import { hasFinalizer, isBeingDeleted, isConflict, isNotFound, type KubeObject, type OwnerReference } from "@wherry/machinery";
+import {
+  createWorkQueue,
+  resources,
+  type ApiClient,
+  type ResourceRef,
+  type WorkQueue,
+} from "@wherry/client";
+import {
+  hasFinalizer,
+  isBeingDeleted,
+  isNotFound,
+  type KubeObject,
+  type OwnerReference,
+} from "@wherry/machinery";
 import type { Controller, ControllerContext } from "../core/controller.ts";
+import { againOnConflict } from "./conflict-retry.ts";
 import { decideCollect, type OwnerState } from "./collect-decision.ts";
-import { blockingDependents, createOwnerGraph, foregroundFinalizer, formatIdentity, identityOf, orphanFinalizer, type GraphNode, type GraphWork, type Identity } from "./owner-graph.ts";
+import {
+  blockingDependents,
+  createOwnerGraph,
+  foregroundFinalizer,
+  formatIdentity,
+  identityOf,
+  orphanFinalizer,
+  type GraphNode,
+  type GraphWork,
+  type Identity,
+} from "./owner-graph.ts";
 import { readCatalog, type CatalogResource, type ResourceCatalog } from "./resource-catalog.ts";
 
 export interface GarbageCollectorConfig {
@@ -27,6 +50,10 @@ const heldInFull = new Set<ResourceRef>([
   resources.statefulSets,
   resources.controllerRevisions,
   resources.jobs,
+  resources.replicationControllers,
+  resources.persistentVolumes,
+  resources.persistentVolumeClaims,
+  resources.volumeAttributesClasses,
 ]);
 
 const concurrency = 8;
@@ -37,13 +64,15 @@ const syncWaitMs = 30_000;
 const unseenOwnerMs = 5_000;
 /** A reference to a kind that is not served may become valid when it is. */
 const unknownKindMs = 300_000;
-const conflictRetryMs = 50;
 
 /**
  * Deletes what has lost all its owners, finishes foreground deletions when nothing blocks them any more, and lets dependents go where an owner
  * is deleted without them. Driven by the watches of every resource that can be deleted; before each step the server is asked for the latest.
  */
-export function createGarbageCollector(context: ControllerContext, config: GarbageCollectorConfig = {}): Controller {
+export function createGarbageCollector(
+  context: ControllerContext,
+  config: GarbageCollectorConfig = {},
+): Controller {
   const { api, clock, events, informers } = context;
   const log = context.log.child({ controller: "garbage-collector" });
   const graph = createOwnerGraph();
@@ -58,20 +87,34 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
     for (const uid of work.collect) toVerify.delete(uid);
     for (const uid of [...work.verify, ...work.collect]) collectQueue.add(uid);
     for (const uid of work.orphan) orphanQueue.add(uid);
-    for (const { dependent, reference } of work.invalid) reportInvalid(dependent.identity, reference);
+    for (const { dependent, reference } of work.invalid)
+      reportInvalid(dependent.identity, reference);
   };
 
   const reportInvalid = (dependent: Identity, reference: OwnerReference): void => {
     const { apiVersion, kind, name, namespace, uid } = dependent;
-    const object = { apiVersion, kind, metadata: { name, uid, ...(namespace === "" ? {} : { namespace }) } };
+    const object = {
+      apiVersion,
+      kind,
+      metadata: { name, uid, ...(namespace === "" ? {} : { namespace }) },
+    };
     const message = `ownerRef ${formatIdentity(identityOf(reference, namespace))} does not exist in namespace "${namespace}"`;
     events.event(object, "Warning", "OwnerRefInvalidNamespace", message);
   };
 
-  const refOf = ({ apiVersion, kind }: { readonly apiVersion: string; readonly kind: string }): CatalogResource | undefined => catalog?.byKind(apiVersion, kind);
+  const refOf = ({
+    apiVersion,
+    kind,
+  }: {
+    readonly apiVersion: string;
+    readonly kind: string;
+  }): CatalogResource | undefined => catalog?.byKind(apiVersion, kind);
 
   /** The object as the server has it now, or undefined when it is another one or gone. */
-  const latestOf = async (ref: ResourceRef, { name, namespace, uid }: Identity): Promise<KubeObject | undefined> => {
+  const latestOf = async (
+    ref: ResourceRef,
+    { name, namespace, uid }: Identity,
+  ): Promise<KubeObject | undefined> => {
     try {
       const object = await api.get(ref, name, ref.namespaced ? namespace : undefined);
       return object.metadata.uid === uid ? object : undefined;
@@ -89,18 +132,20 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
       return await collectNode(node, onlyVerify);
     } catch (error) {
       if (onlyVerify) toVerify.add(uid);
-      // The object has changed since it was looked at: so it is looked at again.
-      if (isConflict(error)) return { requeueAfterMs: conflictRetryMs };
       throw error;
     }
   };
 
-  const collectNode = async (node: GraphNode, onlyVerify: boolean): Promise<{ requeueAfterMs: number } | void> => {
+  const collectNode = async (
+    node: GraphNode,
+    onlyVerify: boolean,
+  ): Promise<{ requeueAfterMs: number } | void> => {
     if (node.beingDeleted && !node.deletingDependents) return undefined;
     const mayGo = node.owners.length > 0 && !onlyVerify;
     if (node.observed && !node.deletingDependents && !mayGo) return undefined;
     const ref = refOf(node.identity);
-    if (ref === undefined || (ref.namespaced && node.identity.namespace === "")) return node.observed ? undefined : { requeueAfterMs: unknownKindMs };
+    if (ref === undefined || (ref.namespaced && node.identity.namespace === ""))
+      return node.observed ? undefined : { requeueAfterMs: unknownKindMs };
     const { identity } = node;
     const latest = await latestOf(ref, identity);
     if (latest === undefined) {
@@ -124,13 +169,23 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
     return undefined;
   };
 
-  const ownerState = async (node: GraphNode, reference: OwnerReference): Promise<OwnerState | "unknown" | "invalid"> => {
+  const ownerState = async (
+    node: GraphNode,
+    reference: OwnerReference,
+  ): Promise<OwnerState | "unknown" | "invalid"> => {
     const { namespace } = node.identity;
-    if (graph.isAbsent(identityOf(reference, "")) || graph.isAbsent(identityOf(reference, namespace))) return "absent";
+    if (
+      graph.isAbsent(identityOf(reference, "")) ||
+      graph.isAbsent(identityOf(reference, namespace))
+    )
+      return "absent";
     const ref = refOf(reference);
     if (ref === undefined) return "unknown";
     if (ref.namespaced && namespace === "") {
-      log.info({ name: node.identity.name, kind: node.identity.kind, owner: reference.name }, "a cluster-scoped object refers to an owner in a namespace, the reference is ignored");
+      log.info(
+        { name: node.identity.name, kind: node.identity.kind, owner: reference.name },
+        "a cluster-scoped object refers to an owner in a namespace, the reference is ignored",
+      );
       return "invalid";
     }
     const identity = identityOf(reference, ref.namespaced ? namespace : "");
@@ -142,24 +197,47 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
     return isBeingDeleted(owner) && hasFinalizer(owner, foregroundFinalizer) ? "waiting" : "solid";
   };
 
-  const carryOut = async (node: GraphNode, ref: ResourceRef, latest: KubeObject, owners: readonly { reference: OwnerReference; state: OwnerState }[]): Promise<void> => {
+  const carryOut = async (
+    node: GraphNode,
+    ref: ResourceRef,
+    latest: KubeObject,
+    owners: readonly { reference: OwnerReference; state: OwnerState }[],
+  ): Promise<void> => {
     const decision = decideCollect(node, latest, owners);
-    const { uid = "", resourceVersion = "", ownerReferences = [], name = "", namespace } = latest.metadata;
+    const {
+      uid = "",
+      resourceVersion = "",
+      ownerReferences = [],
+      name = "",
+      namespace,
+    } = latest.metadata;
     switch (decision.kind) {
       case "keep":
         return;
       case "unlink":
-        await writeMetadata(ref, latest, { ownerReferences: ownerReferences.filter((one) => !decision.owners.has(one.uid)) });
+        await writeMetadata(ref, latest, {
+          ownerReferences: ownerReferences.filter((one) => !decision.owners.has(one.uid)),
+        });
         return;
       case "delete": {
         let version = resourceVersion;
         if (decision.unblockFirst) {
-          const free = ownerReferences.map((one) => (one.blockOwnerDeletion === true ? { ...one, blockOwnerDeletion: false } : one));
-          version = (await writeMetadata(ref, latest, { ownerReferences: free }))?.metadata.resourceVersion ?? version;
+          const free = ownerReferences.map((one) =>
+            one.blockOwnerDeletion === true ? { ...one, blockOwnerDeletion: false } : one,
+          );
+          version =
+            (await writeMetadata(ref, latest, { ownerReferences: free }))?.metadata
+              .resourceVersion ?? version;
         }
-        log.debug({ kind: ref.kind, namespace, name, policy: decision.policy }, "deleting an object that has lost its owners");
+        log.debug(
+          { kind: ref.kind, namespace, name, policy: decision.policy },
+          "deleting an object that has lost its owners",
+        );
         try {
-          await api.delete(ref, name, ref.namespaced ? namespace : undefined, { propagationPolicy: decision.policy, preconditions: { uid, resourceVersion: version } });
+          await api.delete(ref, name, ref.namespaced ? namespace : undefined, {
+            propagationPolicy: decision.policy,
+            preconditions: { uid, resourceVersion: version },
+          });
         } catch (error) {
           if (!isNotFound(error)) throw error;
           take(graph.foundAbsent(node.identity));
@@ -169,7 +247,11 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
   };
 
   /** An owner in foreground deletion goes when nothing blocks it; until then what blocks it is deleted. */
-  const finishForeground = async (node: GraphNode, ref: ResourceRef, latest: KubeObject): Promise<void> => {
+  const finishForeground = async (
+    node: GraphNode,
+    ref: ResourceRef,
+    latest: KubeObject,
+  ): Promise<void> => {
     const blocking = blockingDependents(node);
     for (const dependent of blocking) {
       if (dependent.deletingDependents) continue;
@@ -179,19 +261,13 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
     if (blocking.length === 0) await removeFinalizer(ref, latest, foregroundFinalizer);
   };
 
-  const orphan = async (uid: string): Promise<{ requeueAfterMs: number } | void> => {
+  const orphan = async (uid: string): Promise<void> => {
     const node = graph.get(uid);
     const ref = node === undefined ? undefined : refOf(node.identity);
-    if (node === undefined || ref === undefined) return undefined;
-    try {
-      for (const dependent of node.dependents) await release(dependent, uid);
-      const latest = await latestOf(ref, node.identity);
-      if (latest !== undefined) await removeFinalizer(ref, latest, orphanFinalizer);
-    } catch (error) {
-      if (isConflict(error)) return { requeueAfterMs: conflictRetryMs };
-      throw error;
-    }
-    return undefined;
+    if (node === undefined || ref === undefined) return;
+    for (const dependent of node.dependents) await release(dependent, uid);
+    const latest = await latestOf(ref, node.identity);
+    if (latest !== undefined) await removeFinalizer(ref, latest, orphanFinalizer);
   };
 
   const release = async (dependent: GraphNode, owner: string): Promise<void> => {
@@ -200,19 +276,40 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
     if (ref === undefined || latest === undefined) return;
     const before = latest.metadata.ownerReferences ?? [];
     const ownerReferences = before.filter((one) => one.uid !== owner);
-    if (ownerReferences.length < before.length) await writeMetadata(ref, latest, { ownerReferences });
+    if (ownerReferences.length < before.length)
+      await writeMetadata(ref, latest, { ownerReferences });
   };
 
-  const removeFinalizer = async (ref: ResourceRef, latest: KubeObject, finalizer: string): Promise<void> => {
+  const removeFinalizer = async (
+    ref: ResourceRef,
+    latest: KubeObject,
+    finalizer: string,
+  ): Promise<void> => {
     if (!hasFinalizer(latest, finalizer)) return;
-    await writeMetadata(ref, latest, { finalizers: (latest.metadata.finalizers ?? []).filter((one) => one !== finalizer) });
+    await writeMetadata(ref, latest, {
+      finalizers: (latest.metadata.finalizers ?? []).filter((one) => one !== finalizer),
+    });
   };
 
   /** A merge patch on exactly this state; it serves custom resources too. */
-  const writeMetadata = async (ref: ResourceRef, { metadata }: KubeObject, change: { readonly ownerReferences?: readonly OwnerReference[]; readonly finalizers?: readonly string[] }): Promise<KubeObject | undefined> => {
+  const writeMetadata = async (
+    ref: ResourceRef,
+    { metadata }: KubeObject,
+    change: {
+      readonly ownerReferences?: readonly OwnerReference[];
+      readonly finalizers?: readonly string[];
+    },
+  ): Promise<KubeObject | undefined> => {
     const { name = "", namespace, uid, resourceVersion } = metadata;
     const ownerReferences = change.ownerReferences?.map((one) => ({ ...one }));
-    const patch = { metadata: { uid, resourceVersion, ...(change.finalizers === undefined ? {} : { finalizers: change.finalizers }), ...(ownerReferences === undefined ? {} : { ownerReferences }) } };
+    const patch = {
+      metadata: {
+        uid,
+        resourceVersion,
+        ...(change.finalizers === undefined ? {} : { finalizers: change.finalizers }),
+        ...(ownerReferences === undefined ? {} : { ownerReferences }),
+      },
+    };
     try {
       return await api.patch(ref, name, ref.namespaced ? namespace : undefined, "merge", patch);
     } catch (error) {
@@ -223,9 +320,15 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
 
   const watchEverything = async (found: ResourceCatalog, signal: AbortSignal): Promise<void> => {
     const waits = found.resources.filter(isCollectable).map(async (ref) => {
-      const known = [...heldInFull].find((one) => one.group === ref.group && one.version === ref.version && one.resource === ref.resource);
+      const known = [...heldInFull].find(
+        (one) =>
+          one.group === ref.group && one.version === ref.version && one.resource === ref.resource,
+      );
       const { verbs: _verbs, ...plain } = ref;
-      const informer = known === undefined ? informers.informer(plain, { metadataOnly: true }) : informers.informer(known);
+      const informer =
+        known === undefined
+          ? informers.informer(plain, { metadataOnly: true })
+          : informers.informer(known);
       informer.subscribe({
         onAdd: (object) => take(graph.observe(object)),
         onUpdate: (object) => take(graph.observe(object)),
@@ -241,7 +344,10 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
     await Promise.race([
       synced.catch(() => {}),
       clock.sleep(syncWaitMs, AbortSignal.any([signal, patience.signal])).then(
-        () => log.warn("some resources have not been listed yet, garbage collection begins without them"),
+        () =>
+          log.warn(
+            "some resources have not been listed yet, garbage collection begins without them",
+          ),
         () => {},
       ),
     ]);
@@ -252,7 +358,8 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
       try {
         return await (config.catalog ?? readCatalog)(api, signal);
       } catch (error) {
-        if (!signal.aborted) log.warn({ err: error }, "the API server's resources could not be read, trying again");
+        if (!signal.aborted)
+          log.warn({ err: error }, "the API server's resources could not be read, trying again");
         await clock.sleep(discoveryRetryMs, signal).catch(() => {});
       }
     }
@@ -265,15 +372,25 @@ export function createGarbageCollector(context: ControllerContext, config: Garba
       catalog = await discover(signal);
       if (catalog === undefined) return;
       await watchEverything(catalog, signal);
-      await Promise.all([work(collectQueue, collect, signal), work(orphanQueue, orphan, signal)]);
+      await Promise.all([
+        work(collectQueue, againOnConflict(collect), signal),
+        work(orphanQueue, againOnConflict(orphan), signal),
+      ]);
     },
   };
 }
 
-function work(queue: WorkQueue, worker: Parameters<WorkQueue["run"]>[0], signal: AbortSignal): Promise<void> {
+function work(
+  queue: WorkQueue,
+  worker: Parameters<WorkQueue["run"]>[0],
+  signal: AbortSignal,
+): Promise<void> {
   return queue.run(worker, concurrency, signal);
 }
 
 function isCollectable({ group, resource, verbs }: CatalogResource): boolean {
-  return !ignored.has(`${group}/${resource}`) && ["delete", "list", "watch"].every((verb) => verbs.includes(verb));
+  return (
+    !ignored.has(`${group}/${resource}`) &&
+    ["delete", "list", "watch"].every((verb) => verbs.includes(verb))
+  );
 }

@@ -23,6 +23,8 @@ export const disruptionDefaults: DisruptionConfig = {
 export interface Disruption {
   /** No node in any zone is ready. */
   readonly everywhere: boolean;
+  /** Equal for two judgements that say the same of every zone. */
+  readonly verdict: string;
   /** Nodes per second that may be tainted in a zone; 0 = none. */
   rateOf(zone: string): number;
 }
@@ -42,14 +44,21 @@ export function judgeDisruption(nodes: readonly Node[], config: DisruptionConfig
     if (readyStatus(node) === "True") zone.ready += 1;
   }
   const counts = [...zones.values()];
+  const everywhere = counts.length > 0 && counts.every((zone) => zone.ready === 0);
+  const rateOf = (name: string): number => {
+    const { ready, total } = zones.get(name) ?? { ready: 0, total: 0 };
+    const notReady = total - ready;
+    const isPartial =
+      ready > 0 && notReady > 2 && notReady / total >= config.unhealthyZoneThreshold;
+    if (!isPartial) return config.evictionsPerSecond;
+    return total > config.largeZoneNodes ? config.secondaryEvictionsPerSecond : 0;
+  };
   return {
-    everywhere: counts.length > 0 && counts.every((zone) => zone.ready === 0),
-    rateOf(name) {
-      const { ready, total } = zones.get(name) ?? { ready: 0, total: 0 };
-      const notReady = total - ready;
-      const isPartial = ready > 0 && notReady > 2 && notReady / total >= config.unhealthyZoneThreshold;
-      if (!isPartial) return config.evictionsPerSecond;
-      return total > config.largeZoneNodes ? config.secondaryEvictionsPerSecond : 0;
-    },
+    everywhere,
+    rateOf,
+    verdict: JSON.stringify([
+      everywhere,
+      [...zones.keys()].sort().map((name) => [name, rateOf(name)]),
+    ]),
   };
 }

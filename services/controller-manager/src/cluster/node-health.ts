@@ -15,14 +15,24 @@ export interface NodeHealthState {
 
 export type NodeHealthPlan =
   | { readonly kind: "healthy"; readonly checkAfterMs: number }
-  | { readonly kind: "unknown"; readonly conditions: readonly NodeCondition[]; readonly wasReady: boolean }
+  | {
+      readonly kind: "unknown";
+      readonly conditions: readonly NodeCondition[];
+      readonly wasReady: boolean;
+    }
   /** Silent, and its status says so already. */
   | { readonly kind: "known" };
 
 /** NetworkUnavailable is not the kubelet's to say. */
 const kubeletConditions = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
-export function planNodeHealth({ node, silentMs, graceMs, startupGraceMs, now }: NodeHealthState): NodeHealthPlan {
+export function planNodeHealth({
+  node,
+  silentMs,
+  graceMs,
+  startupGraceMs,
+  now,
+}: NodeHealthState): NodeHealthPlan {
   const conditions = node.status?.conditions ?? [];
   const ready = findCondition(conditions, "Ready");
   const limitMs = ready === undefined ? startupGraceMs : graceMs;
@@ -50,5 +60,11 @@ function neverUpdated(node: Node, type: string, now: string): NodeCondition {
 }
 
 function stoppedPosting(old: NodeCondition, now: string): NodeCondition {
-  return { ...old, status: "Unknown", reason: "NodeStatusUnknown", message: "Kubelet stopped posting node status.", lastTransitionTime: now };
+  return {
+    ...old,
+    status: "Unknown",
+    reason: "NodeStatusUnknown",
+    message: "Kubelet stopped posting node status.",
+    lastTransitionTime: now,
+  };
 }

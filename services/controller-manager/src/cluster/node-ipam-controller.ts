@@ -16,14 +16,23 @@ const ipv6MaskBits = 64;
 const ipv4MaskBits = 24;
 
 /** Gives every node its block of the cluster network. Blocks that nodes have already are kept, whoever gave them. */
-export function createNodeIpamController(context: ControllerContext, config: NodeIpamConfig): Controller {
+export function createNodeIpamController(
+  context: ControllerContext,
+  config: NodeIpamConfig,
+): Controller {
   const { api, events, log } = context;
   const nodes = context.informers.informer<Node>(resources.nodes);
   const pools = config.clusterCidr
     .split(",")
     .map((text) => text.trim())
-    .map((text) => createPodCidrPool(text, text.includes(":") ? ipv6MaskBits : (config.nodeCidrMaskSize ?? ipv4MaskBits)));
-  for (const text of config.serviceCidr?.split(",") ?? []) for (const pool of pools) pool.occupy(text.trim());
+    .map((text) =>
+      createPodCidrPool(
+        text,
+        text.includes(":") ? ipv6MaskBits : (config.nodeCidrMaskSize ?? ipv4MaskBits),
+      ),
+    );
+  for (const text of config.serviceCidr?.split(",") ?? [])
+    for (const pool of pools) pool.occupy(text.trim());
   /** Blocks by node, and the uid that they were given to. */
   const assigned = new Map<string, { readonly uid: string; readonly cidrs: readonly string[] }>();
   /** Nodes that found no block; they are looked at again when one comes free. */
@@ -37,7 +46,8 @@ export function createNodeIpamController(context: ControllerContext, config: Nod
     if (before?.uid === uid && before.cidrs.join() === cidrs.join()) return;
     if (before !== undefined) release(before.cidrs);
     for (const cidr of cidrs) {
-      if (!pools.some((pool) => pool.occupy(cidr))) log.warn({ node: name, cidr }, "the node's pod CIDR lies outside of the cluster CIDR");
+      if (!pools.some((pool) => pool.occupy(cidr)))
+        log.warn({ node: name, cidr }, "the node's pod CIDR lies outside of the cluster CIDR");
     }
     assigned.set(name, { uid, cidrs });
   };
@@ -59,7 +69,12 @@ export function createNodeIpamController(context: ControllerContext, config: Nod
         for (const [index, one] of cidrs.entries()) pools[index]?.release(one);
         waiting.add(name);
         log.warn({ node: name, cidr: pool.text }, "no pod CIDR is left for the node");
-        events.event(node, "Normal", "CIDRNotAvailable", `Node ${name} status is now: CIDRNotAvailable`);
+        events.event(
+          node,
+          "Normal",
+          "CIDRNotAvailable",
+          `Node ${name} status is now: CIDRNotAvailable`,
+        );
         return undefined;
       }
       cidrs.push(cidr);
@@ -76,10 +91,18 @@ export function createNodeIpamController(context: ControllerContext, config: Nod
     if (cidrs === undefined || first === undefined) return;
     try {
       // The uid makes sure that it is still this node; the server refuses to change a block once set.
-      await api.patch(resources.nodes, name, undefined, "merge", { metadata: { uid: node.metadata.uid }, spec: { podCIDR: first, podCIDRs: cidrs } });
+      await api.patch(resources.nodes, name, undefined, "merge", {
+        metadata: { uid: node.metadata.uid },
+        spec: { podCIDR: first, podCIDRs: cidrs },
+      });
     } catch (error) {
       if (isNotFound(error)) return;
-      events.event(node, "Normal", "CIDRAssignmentFailed", `Node ${name} status is now: CIDRAssignmentFailed`);
+      events.event(
+        node,
+        "Normal",
+        "CIDRAssignmentFailed",
+        `Node ${name} status is now: CIDRAssignmentFailed`,
+      );
       throw error;
     }
   };

@@ -14,7 +14,10 @@ const taintByCondition: Readonly<Record<string, Readonly<Record<string, string>>
   PIDPressure: { True: "node.kubernetes.io/pid-pressure" },
 };
 
-const managedKeys = new Set([...Object.values(taintByCondition).flatMap((byStatus) => Object.values(byStatus)), unschedulableTaint]);
+const managedKeys = new Set([
+  ...Object.values(taintByCondition).flatMap((byStatus) => Object.values(byStatus)),
+  unschedulableTaint,
+]);
 
 /**
  * `evict`: pods are to leave a node that is not ready; `spare`: they stay, whatever its condition (the whole cluster is in this state);
@@ -23,11 +26,17 @@ const managedKeys = new Set([...Object.values(taintByCondition).flatMap((byStatu
 export type EvictionMode = "evict" | "spare" | "keep";
 
 /** The taints that the node should have, or undefined when it has them. Taints of others stay as they are. */
-export function planTaints(node: Node, mode: EvictionMode, now: string): readonly Taint[] | undefined {
+export function planTaints(
+  node: Node,
+  mode: EvictionMode,
+  now: string,
+): readonly Taint[] | undefined {
   const present = node.spec.taints ?? [];
   const wanted = [...noScheduleTaints(node), ...noExecuteTaints(node, mode)];
   const isManaged = (taint: Taint): boolean => isNodeController(taint);
-  const kept = present.filter((taint) => !isManaged(taint) || wanted.some((one) => sameTaint(one, taint)));
+  const kept = present.filter(
+    (taint) => !isManaged(taint) || wanted.some((one) => sameTaint(one, taint)),
+  );
   const added = wanted.filter((taint) => !present.some((one) => sameTaint(one, taint)));
   if (added.length === 0 && kept.length === present.length) return undefined;
   return [...kept, ...added.map((taint) => ({ ...taint, timeAdded: now }))];
@@ -42,14 +51,17 @@ export function hasEvictionTaint(node: Node): boolean {
 }
 
 function noScheduleTaints(node: Node): readonly Taint[] {
-  const keys = (node.status?.conditions ?? []).flatMap(({ type, status }) => taintByCondition[type]?.[status] ?? []);
+  const keys = (node.status?.conditions ?? []).flatMap(
+    ({ type, status }) => taintByCondition[type]?.[status] ?? [],
+  );
   if (node.spec.unschedulable === true) keys.push(unschedulableTaint);
   return keys.map((key) => ({ key, effect: "NoSchedule" }));
 }
 
 function noExecuteTaints(node: Node, mode: EvictionMode): readonly Taint[] {
   const status = readyStatus(node);
-  const key = status === "False" ? notReadyTaint : status === "Unknown" ? unreachableTaint : undefined;
+  const key =
+    status === "False" ? notReadyTaint : status === "Unknown" ? unreachableTaint : undefined;
   if (key === undefined) return [];
   if (mode === "spare" || (mode === "keep" && !hasEvictionTaint(node))) return [];
   return [{ key, effect: "NoExecute" }];
@@ -60,7 +72,9 @@ function isNodeController(taint: Taint): boolean {
 }
 
 function isEviction(taint: Taint): boolean {
-  return taint.effect === "NoExecute" && (taint.key === notReadyTaint || taint.key === unreachableTaint);
+  return (
+    taint.effect === "NoExecute" && (taint.key === notReadyTaint || taint.key === unreachableTaint)
+  );
 }
 
 function sameTaint(a: Taint, b: Taint): boolean {

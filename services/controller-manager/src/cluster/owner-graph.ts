@@ -1,4 +1,9 @@
-import { isBeingDeleted, hasFinalizer, type KubeObject, type OwnerReference } from "@wherry/machinery";
+import {
+  isBeingDeleted,
+  hasFinalizer,
+  type KubeObject,
+  type OwnerReference,
+} from "@wherry/machinery";
 
 /**
  * Who owns whom, by uid, as the watches tell it (upstream: garbagecollector.GraphBuilder). Pure bookkeeping: each change answers with what has
@@ -39,7 +44,10 @@ export interface GraphWork {
   /** Nodes whose dependents are to be let go. */
   readonly orphan: ReadonlySet<string>;
   /** References from one namespace into another. */
-  readonly invalid: readonly { readonly dependent: GraphNode; readonly reference: OwnerReference }[];
+  readonly invalid: readonly {
+    readonly dependent: GraphNode;
+    readonly reference: OwnerReference;
+  }[];
 }
 
 export interface OwnerGraph {
@@ -87,7 +95,11 @@ export function createOwnerGraph(): OwnerGraph {
     if (absent.size > absentMax && oldest !== undefined) absent.delete(oldest);
   };
 
-  const addToOwners = (node: MutableNode, owners: readonly OwnerReference[], work: MutableWork): void => {
+  const addToOwners = (
+    node: MutableNode,
+    owners: readonly OwnerReference[],
+    work: MutableWork,
+  ): void => {
     let isDoubtful = false;
     for (const reference of owners) {
       const owner = nodes.get(reference.uid);
@@ -100,7 +112,8 @@ export function createOwnerGraph(): OwnerGraph {
       }
       owner.dependents.add(node);
       const doubt = doubtAbout(node, reference, owner);
-      if (doubt === "namespace" && owner.observed) work.invalid.push({ dependent: node, reference });
+      if (doubt === "namespace" && owner.observed)
+        work.invalid.push({ dependent: node, reference });
       if (doubt !== undefined) isDoubtful = true;
     }
     if (isDoubtful) work.collect.add(node.identity.uid);
@@ -112,24 +125,34 @@ export function createOwnerGraph(): OwnerGraph {
     if (identityKey(node.identity) !== identityKey(identity)) {
       for (const { dependent, reference, matches } of referencesTo(node, identity)) {
         if (matches) continue;
-        if (identity.namespace !== "" && dependent.identity.namespace !== identity.namespace) work.invalid.push({ dependent, reference });
+        if (identity.namespace !== "" && dependent.identity.namespace !== identity.namespace)
+          work.invalid.push({ dependent, reference });
         work.collect.add(dependent.identity.uid);
       }
     }
     node.identity = identity;
   };
 
-  const updateOwners = (node: MutableNode, owners: readonly OwnerReference[], work: MutableWork): void => {
+  const updateOwners = (
+    node: MutableNode,
+    owners: readonly OwnerReference[],
+    work: MutableWork,
+  ): void => {
     const before = new Map(node.owners.map((one) => [one.uid, one]));
     const after = new Map(owners.map((one) => [one.uid, one]));
     node.owners = owners;
     for (const [uid, old] of before) {
       const next = after.get(uid);
       // An owner that waited for this one may go on.
-      if (old.blockOwnerDeletion === true && next?.blockOwnerDeletion !== true && nodes.has(uid)) work.collect.add(uid);
+      if (old.blockOwnerDeletion === true && next?.blockOwnerDeletion !== true && nodes.has(uid))
+        work.collect.add(uid);
       if (next === undefined) nodes.get(uid)?.dependents.delete(node);
     }
-    addToOwners(node, owners.filter((one) => !before.has(one.uid)), work);
+    addToOwners(
+      node,
+      owners.filter((one) => !before.has(one.uid)),
+      work,
+    );
   };
 
   const noteDeletion = (node: MutableNode, object: KubeObject, work: MutableWork): void => {
@@ -208,10 +231,13 @@ export function createOwnerGraph(): OwnerGraph {
         return work;
       }
       markAbsent(identity);
-      for (const { dependent, matches } of references) if (matches) work.collect.add(dependent.identity.uid);
+      for (const { dependent, matches } of references)
+        if (matches) work.collect.add(dependent.identity.uid);
       if (node.observed || !isThis) return work;
       // Its dependents disagree about what it is: what another one says is found out next.
-      const alternative = others.map(({ dependent, reference }) => identityOf(reference, dependent.identity.namespace)).find((one) => !absent.has(identityKey(one)));
+      const alternative = others
+        .map(({ dependent, reference }) => identityOf(reference, dependent.identity.namespace))
+        .find((one) => !absent.has(identityKey(one)));
       if (alternative === undefined) {
         drop(node, work);
         return work;
@@ -223,9 +249,12 @@ export function createOwnerGraph(): OwnerGraph {
   };
 }
 
-
 export function blockingDependents(node: GraphNode): readonly GraphNode[] {
-  return [...node.dependents].filter((dependent) => dependent.owners.some((owner) => owner.uid === node.identity.uid && owner.blockOwnerDeletion === true));
+  return [...node.dependents].filter((dependent) =>
+    dependent.owners.some(
+      (owner) => owner.uid === node.identity.uid && owner.blockOwnerDeletion === true,
+    ),
+  );
 }
 
 export function identityOf(reference: OwnerReference, namespace: string): Identity {
@@ -244,25 +273,48 @@ function identityOfObject(object: KubeObject): Identity {
 }
 
 /** What may be wrong with a reference to a node that is in the graph. */
-function doubtAbout(node: MutableNode, reference: OwnerReference, owner: MutableNode): "namespace" | "coordinates" | undefined {
+function doubtAbout(
+  node: MutableNode,
+  reference: OwnerReference,
+  owner: MutableNode,
+): "namespace" | "coordinates" | undefined {
   const { namespace } = owner.identity;
   if (namespace !== "" && namespace !== node.identity.namespace) return "namespace";
   if (!matchesCoordinates(reference, owner.identity)) return "coordinates";
-  return namespace === "" && node.identity.namespace !== "" && !owner.observed ? "coordinates" : undefined;
+  return namespace === "" && node.identity.namespace !== "" && !owner.observed
+    ? "coordinates"
+    : undefined;
 }
 
-function* referencesTo(node: MutableNode, identity: Identity): Generator<{ readonly dependent: MutableNode; readonly reference: OwnerReference; readonly matches: boolean }> {
+function* referencesTo(
+  node: MutableNode,
+  identity: Identity,
+): Generator<{
+  readonly dependent: MutableNode;
+  readonly reference: OwnerReference;
+  readonly matches: boolean;
+}> {
   for (const dependent of node.dependents) {
     for (const reference of dependent.owners) {
       if (reference.uid !== identity.uid) continue;
-      const sameNamespace = identity.namespace === "" || identity.namespace === dependent.identity.namespace;
-      yield { dependent, reference, matches: sameNamespace && matchesCoordinates(reference, identity) };
+      const sameNamespace =
+        identity.namespace === "" || identity.namespace === dependent.identity.namespace;
+      yield {
+        dependent,
+        reference,
+        matches: sameNamespace && matchesCoordinates(reference, identity),
+      };
     }
   }
 }
 
 function matchesCoordinates(reference: OwnerReference, identity: Identity): boolean {
-  return reference.apiVersion === identity.apiVersion && reference.kind === identity.kind && reference.name === identity.name && reference.uid === identity.uid;
+  return (
+    reference.apiVersion === identity.apiVersion &&
+    reference.kind === identity.kind &&
+    reference.name === identity.name &&
+    reference.uid === identity.uid
+  );
 }
 
 function identityKey({ apiVersion, kind, name, namespace, uid }: Identity): string {
@@ -270,7 +322,15 @@ function identityKey({ apiVersion, kind, name, namespace, uid }: Identity): stri
 }
 
 function newNode(identity: Identity, owners: readonly OwnerReference[]): MutableNode {
-  return { identity, owners, dependents: new Set(), observed: false, beingDeleted: false, deletingDependents: false, orphaning: false };
+  return {
+    identity,
+    owners,
+    dependents: new Set(),
+    observed: false,
+    beingDeleted: false,
+    deletingDependents: false,
+    orphaning: false,
+  };
 }
 
 function newWork(): MutableWork {

@@ -1,4 +1,12 @@
-import { cidrsOverlap, formatCidr, nthSubnet, parseCidr, subnetCount, subnetIndex, type Cidr } from "@wherry/net";
+import {
+  cidrsOverlap,
+  formatCidr,
+  nthSubnet,
+  parseCidr,
+  subnetCount,
+  subnetIndex,
+  type Cidr,
+} from "@wherry/net";
 
 /** The blocks of one cluster network: which node has which. Blocks are given out in turn, so that a freed one is not taken again at once. */
 export interface PodCidrPool {
@@ -23,7 +31,8 @@ export function createPodCidrPool(network: string, maskBits: number): PodCidrPoo
       const index = subnetIndex(cidr, { ...block, prefix: maskBits });
       return index === undefined ? [] : [index];
     }
-    const first = block.prefix <= cidr.prefix ? 0 : (subnetIndex(cidr, { ...block, prefix: maskBits }) ?? 0);
+    const first =
+      block.prefix <= cidr.prefix ? 0 : (subnetIndex(cidr, { ...block, prefix: maskBits }) ?? 0);
     const length = Math.min(2 ** (maskBits - Math.max(block.prefix, cidr.prefix)), count);
     return Array.from({ length }, (_, offset) => first + offset);
   };

@@ -16,7 +16,12 @@ export interface CatalogResource extends ResourceRef {
 }
 
 interface ApiResourceList {
-  readonly resources?: readonly { readonly name: string; readonly kind: string; readonly namespaced: boolean; readonly verbs?: readonly string[] }[];
+  readonly resources?: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly namespaced: boolean;
+    readonly verbs?: readonly string[];
+  }[];
 }
 
 interface ApiGroup {
@@ -27,12 +32,21 @@ interface ApiGroup {
 
 /** Reads everything; a group version that fails is noted and left out. Rejects when not even the list of groups can be had. */
 export async function readCatalog(api: ApiClient, signal?: AbortSignal): Promise<ResourceCatalog> {
-  const core = (await api.raw("GET", "/api", undefined, signal)) as unknown as { readonly versions?: readonly string[] };
-  const { groups = [] } = (await api.raw("GET", "/apis", undefined, signal)) as unknown as { readonly groups?: readonly ApiGroup[] };
+  const core = (await api.raw("GET", "/api", undefined, signal)) as unknown as {
+    readonly versions?: readonly string[];
+  };
+  const { groups = [] } = (await api.raw("GET", "/apis", undefined, signal)) as unknown as {
+    readonly groups?: readonly ApiGroup[];
+  };
   const failures = new Map<string, string>();
   const paths = [
     ...(core.versions ?? []).map((version) => ({ groupVersion: version, path: `/api/${version}` })),
-    ...groups.flatMap((group) => preferredFirst(group).map((groupVersion) => ({ groupVersion, path: `/apis/${groupVersion}` }))),
+    ...groups.flatMap((group) =>
+      preferredFirst(group).map((groupVersion) => ({
+        groupVersion,
+        path: `/apis/${groupVersion}`,
+      })),
+    ),
   ];
   const lists = await Promise.all(
     paths.map(async ({ groupVersion, path }) => {
@@ -48,7 +62,10 @@ export async function readCatalog(api: ApiClient, signal?: AbortSignal): Promise
 }
 
 /** Of several versions of a resource the first counts. */
-export function createCatalog(served: readonly CatalogResource[], failures: ReadonlyMap<string, string> = new Map()): ResourceCatalog {
+export function createCatalog(
+  served: readonly CatalogResource[],
+  failures: ReadonlyMap<string, string> = new Map(),
+): ResourceCatalog {
   const resources = new Map<string, CatalogResource>();
   const kinds = new Map<string, CatalogResource>();
   for (const one of served) {
@@ -57,7 +74,11 @@ export function createCatalog(served: readonly CatalogResource[], failures: Read
     const kind = kindKey(one.group === "" ? one.version : `${one.group}/${one.version}`, one.kind);
     if (!kinds.has(kind)) kinds.set(kind, one);
   }
-  return { resources: [...resources.values()], byKind: (apiVersion, kind) => kinds.get(kindKey(apiVersion, kind)), failures };
+  return {
+    resources: [...resources.values()],
+    byKind: (apiVersion, kind) => kinds.get(kindKey(apiVersion, kind)),
+    failures,
+  };
 }
 
 function preferredFirst({ versions, preferredVersion }: ApiGroup): readonly string[] {
@@ -71,7 +92,14 @@ function readResources(groupVersion: string, document: Json): readonly CatalogRe
   const { resources = [] } = document as unknown as ApiResourceList;
   return resources
     .filter(({ name }) => !name.includes("/"))
-    .map(({ name, kind, namespaced, verbs = [] }) => ({ group, version, resource: name, kind, namespaced, verbs }));
+    .map(({ name, kind, namespaced, verbs = [] }) => ({
+      group,
+      version,
+      resource: name,
+      kind,
+      namespaced,
+      verbs,
+    }));
 }
 
 function kindKey(apiVersion: string, kind: string): string {

@@ -1,5 +1,11 @@
 import { isIPv6 } from "node:net";
-import { findCondition, objectKey, type Pod, type Service, type ServicePort } from "@wherry/machinery";
+import {
+  findCondition,
+  objectKey,
+  type Pod,
+  type Service,
+  type ServicePort,
+} from "@wherry/machinery";
 
 /** What endpoints, endpoint slices and their controllers ask of pods and services (k8s.io/endpointslice/util). */
 
@@ -54,7 +60,10 @@ export function isHeadless(service: Service): boolean {
 }
 
 /** A service without a selector selects nothing: its endpoints come from elsewhere. */
-export function selects(service: Service, labels: Readonly<Record<string, string>> | undefined): boolean {
+export function selects(
+  service: Service,
+  labels: Readonly<Record<string, string>> | undefined,
+): boolean {
   const { selector } = service.spec;
   if (selector === undefined || Object.keys(selector).length === 0) return false;
   return Object.entries(selector).every(([key, value]) => labels?.[key] === value);
@@ -65,12 +74,17 @@ export function hasSelector(service: Service): boolean {
 }
 
 /** Keys of the services whose endpoints a change of this pod may touch; `services` are those of its namespace. */
-export function servicesTouchedBy(services: readonly Service[], pod: Pod, previous?: Pod): readonly string[] {
+export function servicesTouchedBy(
+  services: readonly Service[],
+  pod: Pod,
+  previous?: Pod,
+): readonly string[] {
   if (previous === undefined) {
     return services.filter((one) => selects(one, pod.metadata.labels)).map((one) => objectKey(one));
   }
   const podChanged = endpointView(previous) !== endpointView(pod);
-  const hostChanged = previous.spec.hostname !== pod.spec.hostname || previous.spec.subdomain !== pod.spec.subdomain;
+  const hostChanged =
+    previous.spec.hostname !== pod.spec.hostname || previous.spec.subdomain !== pod.spec.subdomain;
   return services
     .filter((one) => {
       const before = selects(one, previous.metadata.labels);
@@ -82,5 +96,11 @@ export function servicesTouchedBy(services: readonly Service[], pod: Pod, previo
 
 function endpointView(pod: Pod): string {
   const { deletionTimestamp } = pod.metadata;
-  return JSON.stringify([deletionTimestamp ?? "", isPodReady(pod), isPodTerminal(pod), podAddresses(pod), pod.spec.nodeName ?? ""]);
+  return JSON.stringify([
+    deletionTimestamp ?? "",
+    isPodReady(pod),
+    isPodTerminal(pod),
+    podAddresses(pod),
+    pod.spec.nodeName ?? "",
+  ]);
 }

@@ -1,5 +1,15 @@
 import { resources } from "@wherry/client";
-import { formatTime, isBeingDeleted, isNotFound, objectKey, splitKey, withCondition, type Node, type Pod, type PodCondition } from "@wherry/machinery";
+import {
+  formatTime,
+  isBeingDeleted,
+  isNotFound,
+  objectKey,
+  splitKey,
+  withCondition,
+  type Node,
+  type Pod,
+  type PodCondition,
+} from "@wherry/machinery";
 import { createReconciler, type Controller, type ControllerContext } from "../core/controller.ts";
 import { podsByNode } from "./pods-by-node.ts";
 import { noExecuteTaints, planPending } from "./taint-eviction-plan.ts";
@@ -25,7 +35,8 @@ export function createTaintEvictionController(context: ControllerContext): Contr
     const nowMs = clock.monotonic();
     const due = planPending(pod, noExecuteTaints(node?.spec.taints), sinceMs, nowMs);
     if (due === undefined) {
-      if (pending.delete(key)) events.event(pod, "Normal", "TaintManagerEviction", `Cancelling deletion of Pod ${key}`);
+      if (pending.delete(key))
+        events.event(pod, "Normal", "TaintManagerEviction", `Cancelling deletion of Pod ${key}`);
       return undefined;
     }
     if (due.dueMs > nowMs) {
@@ -42,26 +53,52 @@ export function createTaintEvictionController(context: ControllerContext): Contr
     events.event(pod, "Normal", "TaintManagerEviction", `Marking for deletion Pod ${key}`);
     const { uid } = pod.metadata;
     try {
-      const conditions = withCondition<PodCondition>(pod.status?.conditions, disruptionTarget, formatTime(clock.now()));
+      const conditions = withCondition<PodCondition>(
+        pod.status?.conditions,
+        disruptionTarget,
+        formatTime(clock.now()),
+      );
       const condition = conditions.find((one) => one.type === disruptionTarget.type);
       if (conditions !== pod.status?.conditions && condition !== undefined) {
-        await api.patch(resources.pods, name, namespace, "strategic", { metadata: { uid }, status: { conditions: [{ ...condition }] } }, { subresource: "status" });
+        await api.patch(
+          resources.pods,
+          name,
+          namespace,
+          "strategic",
+          { metadata: { uid }, status: { conditions: [{ ...condition }] } },
+          { subresource: "status" },
+        );
       }
-      await api.delete(resources.pods, name, namespace, uid === undefined ? {} : { preconditions: { uid } });
+      await api.delete(
+        resources.pods,
+        name,
+        namespace,
+        uid === undefined ? {} : { preconditions: { uid } },
+      );
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
   };
 
-  const reconciler = createReconciler({ name: "taint-eviction", context, reconcile, concurrency: 8 });
+  const reconciler = createReconciler({
+    name: "taint-eviction",
+    context,
+    reconcile,
+    concurrency: 8,
+  });
 
   const onNode = (node: Node): void => {
-    for (const pod of pods.store.byIndex("node", node.metadata.name ?? "")) reconciler.enqueue(objectKey(pod));
+    for (const pod of pods.store.byIndex("node", node.metadata.name ?? ""))
+      reconciler.enqueue(objectKey(pod));
   };
   nodes.subscribe({
     onAdd: onNode,
     onUpdate(node, previous) {
-      if (JSON.stringify(noExecuteTaints(node.spec.taints)) !== JSON.stringify(noExecuteTaints(previous.spec.taints))) onNode(node);
+      if (
+        JSON.stringify(noExecuteTaints(node.spec.taints)) !==
+        JSON.stringify(noExecuteTaints(previous.spec.taints))
+      )
+        onNode(node);
     },
     onDelete: onNode,
   });
@@ -70,7 +107,9 @@ export function createTaintEvictionController(context: ControllerContext): Contr
       if ((pod.spec.nodeName ?? "") !== "") reconciler.enqueue(objectKey(pod));
     },
     onUpdate(pod, previous) {
-      const changed = pod.spec.nodeName !== previous.spec.nodeName || JSON.stringify(pod.spec.tolerations) !== JSON.stringify(previous.spec.tolerations);
+      const changed =
+        pod.spec.nodeName !== previous.spec.nodeName ||
+        JSON.stringify(pod.spec.tolerations) !== JSON.stringify(previous.spec.tolerations);
       if (changed) reconciler.enqueue(objectKey(pod));
     },
     onDelete: (pod) => reconciler.enqueue(objectKey(pod)),

@@ -26,7 +26,7 @@ export function createTriggerTimes(): TriggerTimes {
       const changed: number[] = [];
       for (const pod of pods) {
         const at = findCondition(pod.status?.conditions, "Ready")?.lastTransitionTime;
-        if (at === undefined) continue;
+        if (at === undefined || at === null) continue;
         const name = pod.metadata.name ?? "";
         const ms = parseTime(at);
         times.set(name, ms);

@@ -25,7 +25,10 @@ export function createWriteLedger(clock: Clock): WriteLedger {
     wrote(group, { metadata }) {
       const entries = groups.get(group) ?? new Map<string, Entry>();
       groups.set(group, entries);
-      entries.set(metadata.name ?? "", { resourceVersion: metadata.resourceVersion ?? "", untilMs: clock.monotonic() + waitMaxMs });
+      entries.set(metadata.name ?? "", {
+        resourceVersion: metadata.resourceVersion ?? "",
+        untilMs: clock.monotonic() + waitMaxMs,
+      });
     },
     pendingMs(group, cached) {
       const entries = groups.get(group);

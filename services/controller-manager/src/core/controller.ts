@@ -52,3 +52,9 @@ export function onAnyChange<T>(react: (object: T) => void): { onAdd(object: T): 
 export function withType<T extends KubeObject>(object: T, apiVersion: string, kind: string): T {
   return { ...object, apiVersion, kind };
 }
+
+/** The result of a reconcile that wants to come again after the shortest of these times, if there is any. */
+export function soonest(...delaysMs: readonly (number | undefined)[]): { readonly requeueAfterMs: number } | undefined {
+  const wanted = delaysMs.filter((delay) => delay !== undefined);
+  return wanted.length === 0 ? undefined : { requeueAfterMs: Math.min(...wanted) };
+}

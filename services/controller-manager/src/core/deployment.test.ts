@@ -6,7 +6,7 @@ import type { Deployment, Pod, ReplicaSet } from "@wherry/machinery";
 import { createNullMetrics, parseConfig, silentLogger } from "@wherry/service-kit";
 import { createManualClock } from "@wherry/service-kit/testing";
 import { controllerManagerConfig, createControllerManager } from "../index.ts";
-import { planRollout, surgeOf } from "./deployment.ts";
+import { deploymentStatus, planRollout, planScaling, surgeOf } from "./deployment.ts";
 
 const deployment = (image: string, replicas: number, strategy: Deployment["spec"]["strategy"] = { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 1 } }): Deployment => ({
   apiVersion: "apps/v1",
@@ -35,6 +35,34 @@ test("Recreate brings the old down to nothing before anything new starts", () =>
   assert.deepEqual([...planRollout(goal, set("new", 0, 0), [set("old", 2, 2)])].map(([one, size]) => [one.metadata.name, size]), [["old", 0]]);
   assert.deepEqual([...planRollout(goal, set("new", 0, 0), [{ ...set("old", 0, 0), status: { replicas: 1 } }])], []);
   assert.deepEqual([...planRollout(goal, set("new", 0, 0), [set("old", 0, 0)])].map(([one, size]) => [one.metadata.name, size]), [["new", 2]]);
+});
+
+test("Recreate waits for pods that are still going away", () => {
+  const goal = deployment("b", 2, { type: "Recreate" });
+  const going: ReplicaSet = { ...set("old", 0, 0), status: { replicas: 0, terminatingReplicas: 1 } };
+  assert.equal(planRollout(goal, set("new", 0, 0), [going]).size, 0);
+});
+
+test("a resize in the middle of a rollout is spread in proportion", () => {
+  const sized = (name: string, replicas: number): ReplicaSet => ({ ...set(name, replicas, replicas), metadata: { name, annotations: { "deployment.kubernetes.io/max-replicas": "13" } } });
+  const goal = deployment("b", 15, { type: "RollingUpdate", rollingUpdate: { maxSurge: 3, maxUnavailable: 2 } });
+  const sizes = planScaling(goal, { newSet: sized("new", 5), oldSets: [sized("old", 8)] });
+  assert.deepEqual([...sizes].map(([one, size]) => [one.metadata.name, size]), [["old", 11], ["new", 7]]);
+  const none = planScaling(deployment("b", 3), { newSet: set("new", 0, 0), oldSets: [set("old", 0, 0)] });
+  assert.deepEqual([...none].map(([one, size]) => [one.metadata.name, size]), [["new", 3]]);
+});
+
+test("a rollout that stands still for too long says so, and one that is through stays so when a pod fails", () => {
+  const nowMs = Date.UTC(2026, 0, 1, 1);
+  const goal: Deployment = { ...deployment("b", 2), status: { updatedReplicas: 1, replicas: 2, availableReplicas: 1, conditions: [{ type: "Progressing", status: "True", reason: "ReplicaSetUpdated", lastUpdateTime: "2026-01-01T00:00:00Z" }] } };
+  const rollout = { newSet: set("new", 1, 0), oldSets: [set("old", 1, 1)] };
+  const stuck = deploymentStatus(goal, rollout, nowMs).conditions?.find((one) => one.type === "Progressing");
+  assert.deepEqual([stuck?.status, stuck?.reason, stuck?.message], ["False", "ProgressDeadlineExceeded", 'ReplicaSet "new" has timed out progressing.']);
+  const through: Deployment = { ...goal, status: { conditions: [{ type: "Progressing", status: "True", reason: "NewReplicaSetAvailable" }] } };
+  const later = deploymentStatus(through, { newSet: set("new", 2, 1), oldSets: [] }, nowMs).conditions?.find((one) => one.type === "Progressing");
+  assert.equal(later?.reason, "NewReplicaSetAvailable");
+  const refused: ReplicaSet = { ...set("new", 2, 0), status: { replicas: 0, conditions: [{ type: "ReplicaFailure", status: "True", reason: "FailedCreate", message: "quota" }] } };
+  assert.equal(deploymentStatus(goal, { newSet: refused, oldSets: [] }, nowMs).conditions?.find((one) => one.type === "ReplicaFailure")?.message, "quota");
 });
 
 async function world(seed: number) {

@@ -7,6 +7,7 @@ import {
   hashPodTemplate,
   isAlreadyExists,
   isBeingDeleted,
+  isControlledBy,
   keyOf,
   labelSelectorFrom,
   objectKey,
@@ -78,13 +79,22 @@ const availableOf = (set: ReplicaSet): number => set.status?.availableReplicas ?
 const actualOf = (set: ReplicaSet): number => set.status?.replicas ?? 0;
 const sum = (sets: readonly ReplicaSet[], count: (set: ReplicaSet) => number): number => sets.reduce((total, set) => total + count(set), 0);
 
+/** Pods that are on their way out count too, and so do sets whose status is older than their size. */
+function oldPodsLeft(oldSets: readonly ReplicaSet[]): boolean {
+  return sum(oldSets, actualOf) > 0 || sum(oldSets, (set) => set.status?.terminatingReplicas ?? 0) > 0 || oldSets.some((set) => !isObserved(set));
+}
+
+function isObserved(set: ReplicaSet): boolean {
+  return (set.status?.observedGeneration ?? 0) >= (set.metadata.generation ?? 0);
+}
+
 /** Pure: the sizes that the replica sets should have next. Sets that keep their size are left out. */
 export function planRollout(deployment: Deployment, newSet: ReplicaSet, oldSets: readonly ReplicaSet[]): Map<ReplicaSet, number> {
   const replicas = deployment.spec.replicas ?? 1;
   const sizes = new Map<ReplicaSet, number>();
   if (deployment.spec.strategy?.type === "Recreate") {
     for (const set of oldSets) if (replicasOf(set) > 0) sizes.set(set, 0);
-    if (sizes.size === 0 && sum(oldSets, actualOf) === 0 && replicasOf(newSet) !== replicas) sizes.set(newSet, replicas);
+    if (sizes.size === 0 && !oldPodsLeft(oldSets) && replicasOf(newSet) !== replicas) sizes.set(newSet, replicas);
     return sizes;
   }
   const { maxSurge, maxUnavailable } = surgeOf(deployment);
@@ -121,29 +131,34 @@ export function planRollout(deployment: Deployment, newSet: ReplicaSet, oldSets:
 }
 
 /** Pure: a paused or resized deployment spreads the change over its sets in proportion (upstream's proportional scaling). */
-export function planScaling(deployment: Deployment, sets: readonly ReplicaSet[]): Map<ReplicaSet, number> {
+export function planScaling(deployment: Deployment, { newSet, oldSets }: Rollout): Map<ReplicaSet, number> {
+  const sets = newSet === undefined ? oldSets : [newSet, ...oldSets];
   const active = sets.filter((set) => replicasOf(set) > 0);
   const sizes = new Map<ReplicaSet, number>();
   const replicas = deployment.spec.replicas ?? 1;
-  const [only] = active;
-  if (only !== undefined && active.length === 1) {
-    if (replicasOf(only) !== replicas) sizes.set(only, replicas);
+  if (active.length <= 1) {
+    const only = active[0] ?? newSet ?? oldSets[0];
+    if (only !== undefined && replicasOf(only) !== replicas) sizes.set(only, replicas);
     return sizes;
   }
+  if (deployment.spec.strategy?.type === "Recreate") return sizes;
   const allowed = replicas > 0 ? replicas + surgeOf(deployment).maxSurge : 0;
-  const total = sum(active, replicasOf);
-  const change = allowed - total;
-  if (change === 0 || total === 0) return sizes;
-  let left = change;
-  const largestFirst = [...active].sort((a, b) => replicasOf(b) - replicasOf(a));
-  for (const set of largestFirst) {
-    const share = Math.round((replicasOf(set) * change) / total);
+  const change = allowed - sum(active, replicasOf);
+  if (change === 0) return sizes;
+  // The larger first; of equals the newer grows and the older shrinks first.
+  const order = [...active].sort((a, b) => replicasOf(b) - replicasOf(a) || (change > 0 ? age(b) - age(a) : age(a) - age(b)));
+  let spread = 0;
+  for (const set of order) {
+    const left = change - spread;
+    // A set's share is of what it was last sized against, not of what there is now.
+    const measure = Number(set.metadata.annotations?.[MAX] ?? 0) || (deployment.status?.replicas ?? 0) || sum(active, replicasOf);
+    const share = Math.round((replicasOf(set) * allowed) / measure) - replicasOf(set);
     const bounded = change > 0 ? Math.min(share, left) : Math.max(share, left);
     sizes.set(set, replicasOf(set) + bounded);
-    left -= bounded;
+    spread += bounded;
   }
-  const [largest] = largestFirst;
-  if (largest !== undefined) sizes.set(largest, Math.max(0, (sizes.get(largest) ?? 0) + left));
+  const [first] = order;
+  if (first !== undefined && change !== spread) sizes.set(first, Math.max(0, (sizes.get(first) ?? 0) + change - spread));
   return sizes;
 }
 
@@ -153,7 +168,7 @@ export function isScalingEvent(deployment: Deployment, sets: readonly ReplicaSet
 }
 
 /** Pure: status and conditions, with upstream's reasons and messages, which `kubectl rollout status` reads. */
-export function deploymentStatus(deployment: Deployment, { newSet, oldSets }: Rollout, nowMs: number): DeploymentStatus {
+export function deploymentStatus(deployment: Deployment, { newSet, oldSets }: Rollout, nowMs: number, creationError?: string): DeploymentStatus {
   const sets = newSet === undefined ? oldSets : [newSet, ...oldSets];
   const replicas = deployment.spec.replicas ?? 1;
   const now = formatTime(nowMs);
@@ -176,7 +191,11 @@ export function deploymentStatus(deployment: Deployment, { newSet, oldSets }: Ro
   const enough = available >= replicas - surgeOf(deployment).maxUnavailable;
   if (enough) set("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.");
   else set("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.");
-  progress(deployment, newSet, counts, set, conditions, nowMs);
+  if (creationError !== undefined) set("Progressing", "False", "ReplicaSetCreateError", creationError);
+  else progress(deployment, newSet, counts, set, conditions, nowMs);
+  const failure = sets.map((one) => findCondition(one.status?.conditions, "ReplicaFailure")).find((one) => one?.status === "True");
+  if (failure === undefined) conditions.delete("ReplicaFailure");
+  else set("ReplicaFailure", failure.status, failure.reason ?? "", failure.message ?? "");
   return { ...counts, ...(deployment.status?.collisionCount === undefined ? {} : { collisionCount: deployment.status.collisionCount }), conditions: [...conditions.values()] };
 }
 
@@ -202,6 +221,8 @@ function progress(
     if (current?.reason !== "DeploymentPaused") set("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused");
     return;
   }
+  // Once a rollout is through, pods that fail later are no reason to call it stuck.
+  if (current?.reason === "NewReplicaSetAvailable" && counts.replicas === counts.updatedReplicas) return;
   if (isComplete(deployment, counts)) {
     set("Progressing", "True", "NewReplicaSetAvailable", `${what} has successfully progressed.`);
     return;
@@ -231,26 +252,27 @@ export function createDeploymentController(context: ControllerContext): Controll
     context,
     async reconcile(key) {
       const deployment = deployments.store.get(key);
-      if (deployment === undefined || isBeingDeleted(deployment)) return undefined;
+      if (deployment === undefined) return undefined;
+      if (isBeingDeleted(deployment)) {
+        const left = sets.store.byIndex("namespace", deployment.metadata.namespace ?? "").filter((set) => isControlledBy(set, deployment));
+        await writeStatus(deployment, findRollout(deployment, left));
+        return undefined;
+      }
       const owned = await claim(deployment);
       const rollout = findRollout(deployment, owned);
       if (deployment.spec.paused === true || isScalingEvent(deployment, owned)) {
-        await resize(deployment, planScaling(deployment, owned), rollout);
-        if (deployment.spec.paused !== true) {
-          await writeStatus(deployment, rollout);
-          return undefined;
-        }
-      } else {
-        const newSet = await ensureNewSet(deployment, rollout);
-        if (newSet === undefined) return undefined;
-        const current = { newSet, oldSets: rollout.oldSets };
-        await resize(deployment, planRollout(deployment, newSet, rollout.oldSets), current);
-        await writeStatus(deployment, current);
-        await cleanUp(deployment, current);
-        return deadline(deployment);
+        await resize(deployment, planScaling(deployment, rollout), rollout);
+        await writeStatus(deployment, rollout);
+        if (deployment.spec.paused === true) await cleanUp(deployment, rollout);
+        return undefined;
       }
-      await writeStatus(deployment, rollout);
-      return undefined;
+      const newSet = await ensureNewSet(deployment, rollout);
+      if (newSet === undefined) return undefined;
+      const current = { newSet, oldSets: rollout.oldSets };
+      await resize(deployment, planRollout(deployment, newSet, rollout.oldSets), current);
+      await writeStatus(deployment, current);
+      await cleanUp(deployment, current);
+      return deadline(deployment);
     },
   });
 
@@ -258,10 +280,16 @@ export function createDeploymentController(context: ControllerContext): Controll
     const matcher = labelSelectorFrom(deployment.spec.selector);
     const owned: ReplicaSet[] = [];
     for (const set of sets.store.byIndex("namespace", deployment.metadata.namespace ?? "")) {
+      const { name = "", namespace, uid } = set.metadata;
       const controller = controllerOf(set);
-      if (controller?.uid === deployment.metadata.uid) owned.push(set);
-      else if (controller === undefined && !isBeingDeleted(set) && matcher.matches(set.metadata.labels ?? {})) {
-        await api.patch(resources.replicaSets, set.metadata.name ?? "", set.metadata.namespace, "strategic", { metadata: { ownerReferences: [{ ...controllerReference(deployment, TYPE) }], uid: set.metadata.uid } });
+      const matches = matcher.matches(set.metadata.labels ?? {});
+      if (controller?.uid === deployment.metadata.uid) {
+        if (matches) owned.push(set);
+        else await api.patch(resources.replicaSets, name, namespace, "strategic", { metadata: { ownerReferences: [{ $patch: "delete", uid: deployment.metadata.uid }], uid } }).catch(ignoreGone);
+      } else if (controller === undefined && matches && !isBeingDeleted(set)) {
+        const live = await api.get<Deployment>(resources.deployments, deployment.metadata.name ?? "", namespace);
+        if (live.metadata.uid !== deployment.metadata.uid || isBeingDeleted(live)) throw new Error(`Deployment ${objectKey(deployment)} is gone or going; it adopts nothing`);
+        await api.patch(resources.replicaSets, name, namespace, "strategic", { metadata: { ownerReferences: [{ ...controllerReference(deployment, TYPE) }], uid } });
       }
     }
     return owned;
@@ -281,9 +309,13 @@ export function createDeploymentController(context: ControllerContext): Controll
   const ensureNewSet = async (deployment: Deployment, { newSet, oldSets }: Rollout): Promise<ReplicaSet | undefined> => {
     const revision = Math.max(0, ...oldSets.map(revisionOf)) + 1;
     if (newSet !== undefined) {
+      const annotations = annotationsFor(deployment, Math.max(revision, revisionOf(newSet)));
+      const { minReadySeconds = 0 } = deployment.spec;
+      const isStale = minReadySeconds !== (newSet.spec.minReadySeconds ?? 0) || Object.entries(annotations).some(([name, value]) => newSet.metadata.annotations?.[name] !== value);
       let current = newSet;
-      if (revisionOf(newSet) < revision) {
-        current = await api.update(resources.replicaSets, { ...newSet, metadata: { ...newSet.metadata, annotations: { ...newSet.metadata.annotations, ...annotationsFor(deployment, revision) } } });
+      if (isStale) {
+        const metadata = { ...newSet.metadata, annotations: { ...newSet.metadata.annotations, ...annotations } };
+        current = await api.update(resources.replicaSets, { ...newSet, metadata, spec: { ...newSet.spec, minReadySeconds } });
       }
       await writeRevision(deployment, revisionOf(current));
       return current;
@@ -292,7 +324,7 @@ export function createDeploymentController(context: ControllerContext): Controll
     const hash = hashPodTemplate(deployment.spec.template as unknown as Json, deployment.status?.collisionCount);
     const labels = { ...deployment.spec.template.metadata?.labels, [HASH]: hash };
     const others = oldSets.reduce((total, set) => total + replicasOf(set), 0);
-    const room = deployment.spec.strategy?.type === "Recreate" ? (others === 0 ? (deployment.spec.replicas ?? 1) : 0) : Math.max(0, (deployment.spec.replicas ?? 1) + surgeOf(deployment).maxSurge - others);
+    const room = deployment.spec.strategy?.type === "Recreate" ? (others === 0 && !oldPodsLeft(oldSets) ? (deployment.spec.replicas ?? 1) : 0) : Math.max(0, (deployment.spec.replicas ?? 1) + surgeOf(deployment).maxSurge - others);
     const replicas = Math.min(deployment.spec.replicas ?? 1, room);
     const set: ReplicaSet = {
       apiVersion: "apps/v1",
@@ -311,7 +343,12 @@ export function createDeploymentController(context: ControllerContext): Controll
       await writeRevision(deployment, revision);
       return created;
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
+      if (!isAlreadyExists(error)) {
+        const message = `Failed to create new replica set "${name}-${hash}": ${(error as Error).message}`;
+        events.event(withType(deployment, TYPE.apiVersion, TYPE.kind), "Warning", "ReplicaSetCreateError", message);
+        await writeStatus(deployment, { newSet: undefined, oldSets }, message);
+        throw error;
+      }
       const existing = await api.get<ReplicaSet>(resources.replicaSets, `${name}-${hash}`, namespace);
       if (controllerOf(existing)?.uid === deployment.metadata.uid && findRollout(deployment, [existing]).newSet !== undefined) return existing;
       // Another template has the same hash: the next try salts it.
@@ -340,8 +377,8 @@ export function createDeploymentController(context: ControllerContext): Controll
     events.event(withType(deployment, TYPE.apiVersion, TYPE.kind), "Normal", "ScalingReplicaSet", `Scaled ${to > from ? "up" : "down"} replica set ${set.metadata.name} from ${from} to ${to}`);
   };
 
-  const writeStatus = async (deployment: Deployment, rollout: Rollout): Promise<void> => {
-    const status = deploymentStatus(deployment, rollout, clock.now());
+  const writeStatus = async (deployment: Deployment, rollout: Rollout, creationError?: string): Promise<void> => {
+    const status = deploymentStatus(deployment, rollout, clock.now(), creationError);
     if (JSON.stringify(sorted(status)) === JSON.stringify(sorted(deployment.status))) return;
     await api.patch(resources.deployments, deployment.metadata.name ?? "", deployment.metadata.namespace, "merge", { status: status as unknown as Json }, { subresource: "status" });
   };
@@ -349,7 +386,9 @@ export function createDeploymentController(context: ControllerContext): Controll
   /** Old sets beyond the history limit, the oldest first, once nothing of them runs. */
   const cleanUp = async (deployment: Deployment, { oldSets }: Rollout): Promise<void> => {
     const limit = deployment.spec.revisionHistoryLimit ?? 10;
-    const idle = oldSets.filter((set) => replicasOf(set) === 0 && actualOf(set) === 0 && !isBeingDeleted(set) && (set.status?.observedGeneration ?? 0) >= (set.metadata.generation ?? 0));
+    // While a rollout is under way the way back stays open.
+    if (deployment.spec.paused !== true && !isComplete(deployment, deployment.status ?? {})) return;
+    const idle = oldSets.filter((set) => replicasOf(set) === 0 && actualOf(set) === 0 && !isBeingDeleted(set) && isObserved(set));
     for (const set of idle.slice(limit)) await api.delete(resources.replicaSets, set.metadata.name ?? "", set.metadata.namespace).catch(ignoreGone);
   };
 
@@ -365,6 +404,10 @@ export function createDeploymentController(context: ControllerContext): Controll
     onAnyChange((set) => {
       const owner = controllerOf(set);
       if (owner?.kind === "Deployment") reconciler.enqueue(keyOf(set.metadata.namespace, owner.name));
+      if (owner !== undefined) return;
+      for (const one of deployments.store.list(set.metadata.namespace)) {
+        if (labelSelectorFrom(one.spec.selector).matches(set.metadata.labels ?? {})) reconciler.enqueue(objectKey(one));
+      }
     }),
   );
   return reconciler;

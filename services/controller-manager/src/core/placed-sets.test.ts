@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { DaemonSet, Node, Pod, StatefulSet } from "@wherry/machinery";
 import { daemonStatus, planDaemons } from "./daemon-set.ts";
 import { REVISION_LABEL } from "./revisions.ts";
-import { ordinalOf, planStateful, statefulStatus } from "./stateful-set.ts";
+import { keepsRevision, ordinalOf, planStateful, statefulStatus } from "./stateful-set.ts";
 
 const nowMs = Date.UTC(2026, 0, 1);
 const pod = (name: string, changes: { hash?: string; ready?: boolean; node?: string; phase?: string; deleting?: boolean } = {}): Pod => ({
@@ -62,8 +62,26 @@ test("old daemons are replaced within maxUnavailable, ended ones at once, and ne
   const old = [pod("pa", { node: "a", hash: "old" }), pod("pb", { node: "b", hash: "old" })];
   assert.deepEqual(names(planDaemons(daemon(), nodes, old, "new", nowMs).remove), ["pa"]);
   const going = [pod("pa", { node: "a", hash: "old", deleting: true }), pod("pb", { node: "b", hash: "old" })];
-  assert.deepEqual(planDaemons(daemon(), nodes, going, "new", nowMs), { create: [], remove: [] });
+  assert.deepEqual(planDaemons(daemon(), nodes, going, "new", nowMs), { create: [], remove: [], ended: [] });
   assert.deepEqual(names(planDaemons(daemon({ updateStrategy: { type: "OnDelete" } }), nodes, old, "new", nowMs).remove), []);
-  assert.deepEqual(names(planDaemons(daemon(), nodes, [pod("pa", { node: "a", phase: "Failed" }), pod("pb", { node: "b" })], "new", nowMs).remove), ["pa"]);
+  const failing = planDaemons(daemon(), nodes, [pod("pa", { node: "a", phase: "Failed" }), pod("pb", { node: "b" })], "new", nowMs);
+  assert.deepEqual([names(failing.ended), failing.create], [["pa"], []]);
   assert.equal(daemonStatus(daemon(), nodes, old, "new", nowMs).updatedNumberScheduled, 0);
+});
+
+test("with a surge the new daemon starts beside the old one, which goes when the new one is up", () => {
+  const nodes = [node("a"), node("b")];
+  const surging = daemon({ updateStrategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } });
+  const old = [pod("pa", { node: "a", hash: "old" }), pod("pb", { node: "b", hash: "old" })];
+  assert.deepEqual(planDaemons(surging, nodes, old, "new", nowMs), { create: ["a"], remove: [], ended: [] });
+  assert.deepEqual(planDaemons(surging, nodes, [...old, pod("na", { node: "a", ready: false })], "new", nowMs), { create: [], remove: [], ended: [] });
+  const up = planDaemons(surging, nodes, [...old, pod("na", { node: "a" })], "new", nowMs);
+  assert.deepEqual([up.create, names(up.remove)], [["b"], ["pa"]]);
+});
+
+test("below the partition a stateful set keeps its revision; more than one pod may be down if allowed", () => {
+  const rolling = (rollingUpdate: { partition?: number; maxUnavailable?: number }): StatefulSet => stateful({ updateStrategy: { type: "RollingUpdate", rollingUpdate } });
+  assert.deepEqual([keepsRevision(rolling({ partition: 2 }), 1), keepsRevision(rolling({ partition: 2 }), 2), keepsRevision(stateful(), 0)], [true, false, false]);
+  const all = ["db-0", "db-1", "db-2"].map((name) => pod(name, { hash: "old" }));
+  assert.deepEqual(names(planStateful(rolling({ maxUnavailable: 2 }), all, "new", nowMs).remove), ["db-2", "db-1"]);
 });

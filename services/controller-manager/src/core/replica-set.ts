@@ -1,6 +1,6 @@
 import { resources } from "@wherry/client";
 import { formatTime, isBeingDeleted, isNotFound, labelSelectorFrom, objectKey, withCondition, type KubeObject, type LabelSelector, type Pod, type PodTemplateSpec, type ReplicaSet, type ReplicaSetStatus } from "@wherry/machinery";
-import { createReconciler, onAnyChange, type Controller, type ControllerContext } from "./controller.ts";
+import { createReconciler, onAnyChange, soonest, type Controller, type ControllerContext } from "./controller.ts";
 import { createExpectations, GIVE_UP_MS } from "./expectations.ts";
 import { followOwnedPods, podIndexes, podsAround } from "./owned-pods.ts";
 import { claimPods, createPodControl, isActive, isAvailable, isReady, mostExpendableFirst, slowStart, untilAvailableMs, type PodOwner } from "./pod-control.ts";
@@ -97,9 +97,7 @@ export function createReplicaController<T extends ReplicaOwner>(context: Control
       const { terminatingReplicas: _terminating, ...withoutTerminating } = status;
       await writeStatus(set, kind.countsTerminating ? status : withoutTerminating);
       if (failure !== undefined && failure !== "unknown") throw failure.error;
-      const availableMs = untilAvailableMs(all, set.spec.minReadySeconds ?? 0, clock.now());
-      const requeueAfterMs = isCurrent ? availableMs : Math.min(availableMs ?? GIVE_UP_MS, GIVE_UP_MS);
-      return requeueAfterMs === undefined ? undefined : { requeueAfterMs };
+      return soonest(isCurrent ? undefined : GIVE_UP_MS, untilAvailableMs(all, set.spec.minReadySeconds ?? 0, clock.now()));
     },
   });
 

@@ -1,13 +1,13 @@
 import { resources } from "@wherry/client";
-import { controllerReference, isAlreadyExists, isBeingDeleted, objectKey, type ControllerRevision, type PersistentVolumeClaim, type Pod, type PodTemplateSpec, type StatefulSet, type StatefulSetStatus } from "@wherry/machinery";
-import { createReconciler, onAnyChange, type Controller, type ControllerContext } from "./controller.ts";
-import { createExpectations } from "./expectations.ts";
-import { followOwnedPods } from "./owned-pods.ts";
-import { claimPods, createPodControl, isAvailable, isEnded, isReady } from "./pod-control.ts";
+import { controllerReference, isAlreadyExists, isBeingDeleted, isNotFound, objectKey, scaleIntOrPercent, type ControllerRevision, type PersistentVolumeClaim, type Pod, type StatefulSet, type StatefulSetStatus } from "@wherry/machinery";
+import { createReconciler, onAnyChange, soonest, withType, type Controller, type ControllerContext } from "./controller.ts";
+import { createExpectations, GIVE_UP_MS } from "./expectations.ts";
+import { followOwnedPods, podIndexes, podsAround } from "./owned-pods.ts";
+import { claimPods, createPodControl, isAvailable, isEnded, isReady, untilAvailableMs } from "./pod-control.ts";
 import { ignoreGone, sorted } from "./replica-set.ts";
-import { createRevisions, REVISION_LABEL } from "./revisions.ts";
+import { createRevisions, REVISION_LABEL, type CurrentRevision } from "./revisions.ts";
 
-const TYPE = { apiVersion: "apps/v1", kind: "StatefulSet" };
+const TYPE = { apiVersion: "apps/v1", kind: "StatefulSet", ref: resources.statefulSets };
 const POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name";
 const POD_INDEX_LABEL = "apps.kubernetes.io/pod-index";
 
@@ -56,14 +56,31 @@ export function planStateful(set: StatefulSet, pods: readonly Pod[], updateHash:
     if (!isParallel) return { create, remove };
   }
   if (create.length + remove.length > 0 || set.spec.updateStrategy?.type === "OnDelete") return { create, remove };
-  const partition = start + (set.spec.updateStrategy?.rollingUpdate?.partition ?? 0);
+  const rolling = set.spec.updateStrategy?.rollingUpdate;
+  const partition = start + (rolling?.partition ?? 0);
+  const allowed = Math.max(1, scaleIntOrPercent(rolling?.maxUnavailable ?? 1, replicas, "up"));
+  let unavailable = 0;
   for (let ordinal = start + replicas - 1; ordinal >= partition; ordinal -= 1) {
     const pod = byOrdinal.get(ordinal);
-    if (pod === undefined) break;
-    if (pod.metadata.labels?.[REVISION_LABEL] !== updateHash) return { create, remove: isBeingDeleted(pod) ? [] : [pod] };
-    if (!isUp(pod)) break;
+    const isOld = pod !== undefined && pod.metadata.labels?.[REVISION_LABEL] !== updateHash;
+    if (pod !== undefined && isOld && !isBeingDeleted(pod)) {
+      remove.push(pod);
+      unavailable += 1;
+    } else if (pod === undefined || !isUp(pod)) unavailable += 1;
+    if (unavailable >= allowed) break;
   }
   return { create, remove };
+}
+
+/**
+ * Pure: whether the pod of that ordinal is made from the revision that the set is moving away from: below the partition of a rolling update nothing changes, not
+ * even when a pod is lost.
+ */
+export function keepsRevision(set: StatefulSet, ordinal: number): boolean {
+  const strategy = set.spec.updateStrategy;
+  if (strategy?.type === "OnDelete") return false;
+  const start = set.spec.ordinals?.start ?? 0;
+  return ordinal < start + (strategy?.rollingUpdate?.partition ?? 0);
 }
 
 /** Pure. `current` is the revision that the set is moving away from; it becomes the update revision when all pods have that. */
@@ -73,7 +90,7 @@ export function statefulStatus(set: StatefulSet, pods: readonly Pod[], update: {
   const updated = staying.filter((pod) => pod.metadata.labels?.[REVISION_LABEL] === update.hash).length;
   const replicas = set.spec.replicas ?? 1;
   const ready = staying.filter(isReady).length;
-  const isDone = updated === replicas && ready === replicas && live.length === replicas;
+  const isDone = set.spec.updateStrategy?.type !== "OnDelete" && updated === replicas && ready === replicas && live.length === replicas;
   const currentRevision = isDone || (set.status?.currentRevision ?? "") === "" ? update.name : (set.status?.currentRevision ?? update.name);
   return {
     observedGeneration: set.metadata.generation ?? 0,
@@ -85,6 +102,7 @@ export function statefulStatus(set: StatefulSet, pods: readonly Pod[], update: {
     currentRevision,
     updateRevision: update.name,
     collisionCount: set.status?.collisionCount ?? 0,
+    ...(set.status?.conditions === undefined ? {} : { conditions: set.status.conditions }),
   };
 }
 
@@ -99,12 +117,18 @@ export function claimsOf(set: StatefulSet, podName: string): PersistentVolumeCla
 }
 
 export function createStatefulSetController(context: ControllerContext): Controller {
-  const { api, informers, clock } = context;
+  const { api, informers, clock, events } = context;
   const expectations = createExpectations(clock);
-  const podControl = createPodControl(context, expectations);
+  const podControl = createPodControl(context, expectations, {
+    created: (owner, pod) => `create Pod ${pod} in StatefulSet ${owner} successful`,
+    createFailed: (owner, pod, error) => `create Pod ${pod} in StatefulSet ${owner} failed error: ${error}`,
+    deleted: (owner, pod) => `delete Pod ${pod} in StatefulSet ${owner} successful`,
+    deleteFailed: (owner, pod, error) => `delete Pod ${pod} in StatefulSet ${owner} failed error: ${error}`,
+  });
   const sets = informers.informer<StatefulSet>(resources.statefulSets);
-  const pods = informers.informer<Pod>(resources.pods, { indexes: { namespace: (pod) => [pod.metadata.namespace ?? ""] } });
+  const pods = informers.informer<Pod>(resources.pods, { indexes: podIndexes });
   const revisions = createRevisions(api, informers.informer<ControllerRevision>(resources.controllerRevisions), TYPE);
+  const say = (set: StatefulSet, type: "Normal" | "Warning", reason: string, message: string): void => events.event(withType(set, TYPE.apiVersion, TYPE.kind), type, reason, message);
 
   const reconciler = createReconciler({
     name: "statefulset",
@@ -115,31 +139,44 @@ export function createStatefulSetController(context: ControllerContext): Control
         expectations.forget(key);
         return undefined;
       }
-      const claimed = claimPods(set, set.spec.selector, pods.store.byIndex("namespace", set.metadata.namespace ?? ""));
+      if (isBeingDeleted(set)) return undefined;
+      const isCurrent = expectations.satisfied(key);
+      const claimed = claimPods(set, set.spec.selector, podsAround(pods, set));
       const adoptable = claimed.adoptable.filter((pod) => ordinalOf(set, pod) !== undefined);
       for (const pod of adoptable) await podControl.adopt(set, TYPE, pod);
       for (const pod of claimed.released) await podControl.release(set, pod).catch(ignoreGone);
       const all = [...claimed.owned, ...adoptable];
       const update = await revisions.ensure(set);
-      if (expectations.satisfied(key) && !isBeingDeleted(set)) {
-        const plan = planStateful(set, all, update.hash, clock.now());
-        for (const ordinal of plan.create) await createPod(set, ordinal, update.hash);
-        for (const pod of plan.remove) await podControl.delete(set, TYPE, pod);
+      if (update === undefined) {
+        const status: StatefulSetStatus = { replicas: 0, ...set.status, collisionCount: (set.status?.collisionCount ?? 0) + 1 };
+        await api.update(resources.statefulSets, { ...set, status }, { subresource: "status" });
+        return undefined;
       }
+      if (isCurrent) await manage(set, planStateful(set, all, update.hash, clock.now()), update);
       const status = statefulStatus(set, all, update, clock.now());
       if (JSON.stringify(sorted(status)) !== JSON.stringify(sorted(set.status))) await api.update(resources.statefulSets, { ...set, status }, { subresource: "status" });
-      await revisions.prune(set, new Set([update.hash, ...all.map((pod) => pod.metadata.labels?.[REVISION_LABEL] ?? "")]));
-      const wait = set.spec.minReadySeconds ?? 0;
-      return wait > 0 && (status.readyReplicas ?? 0) > (status.availableReplicas ?? 0) ? { requeueAfterMs: wait * 1_000 } : undefined;
+      const hashes = all.map((pod) => pod.metadata.labels?.[REVISION_LABEL] ?? "");
+      await revisions.prune(set, new Set([update.hash, ...hashes]), new Set([status.currentRevision ?? "", set.status?.currentRevision ?? ""]));
+      return soonest(isCurrent ? undefined : GIVE_UP_MS, untilAvailableMs(all, set.spec.minReadySeconds ?? 0, clock.now()));
     },
   });
 
-  const createPod = async (set: StatefulSet, ordinal: number, hash: string): Promise<void> => {
+  const manage = async (set: StatefulSet, plan: StatefulPlan, update: CurrentRevision): Promise<void> => {
+    for (const ordinal of plan.create) await createPod(set, ordinal, update);
+    for (const pod of plan.remove) {
+      if (isEnded(pod)) say(set, "Warning", "RecreatingFailedPod", `StatefulSet ${objectKey(set)} is recreating failed Pod ${pod.metadata.name}`);
+      else if (isBeyond(set, pod) && set.spec.persistentVolumeClaimRetentionPolicy?.whenScaled === "Delete") await handClaimsTo(set, pod);
+      await podControl.delete(set, TYPE, pod);
+    }
+  };
+
+  const createPod = async (set: StatefulSet, ordinal: number, update: CurrentRevision): Promise<void> => {
     const name = `${set.metadata.name}-${ordinal}`;
-    for (const claim of claimsOf(set, name)) await createClaim(set, claim);
-    const volumes = (set.spec.volumeClaimTemplates ?? []).map((template) => ({ name: template.metadata.name ?? "", persistentVolumeClaim: { claimName: `${template.metadata.name}-${name}` } }));
+    for (const claim of claimsOf(set, name)) await createClaim(set, name, claim);
+    const kept = keepsRevision(set, ordinal) ? revisions.find(set, set.status?.currentRevision ?? "") : undefined;
+    const { hash, template } = kept ?? { hash: update.hash, template: set.spec.template };
+    const volumes = (set.spec.volumeClaimTemplates ?? []).map((one) => ({ name: one.metadata.name ?? "", persistentVolumeClaim: { claimName: `${one.metadata.name}-${name}` } }));
     const names = new Set(volumes.map((volume) => volume.name));
-    const template: PodTemplateSpec = set.spec.template;
     await podControl.create(set, TYPE, template, {
       name,
       labels: { [POD_NAME_LABEL]: name, [POD_INDEX_LABEL]: String(ordinal), [REVISION_LABEL]: hash },
@@ -151,18 +188,47 @@ export function createStatefulSetController(context: ControllerContext): Control
     });
   };
 
-  const createClaim = async (set: StatefulSet, claim: PersistentVolumeClaim): Promise<void> => {
-    const retention = set.spec.persistentVolumeClaimRetentionPolicy;
-    const owned = retention?.whenDeleted === "Delete" ? { ownerReferences: [controllerReference(set, TYPE)] } : {};
+  const createClaim = async (set: StatefulSet, podName: string, claim: PersistentVolumeClaim): Promise<void> => {
+    const { name = "", namespace } = claim.metadata;
+    const whenDeleted = set.spec.persistentVolumeClaimRetentionPolicy?.whenDeleted;
+    const owned = whenDeleted === "Delete" ? { ownerReferences: [controllerReference(set, TYPE)] } : {};
     try {
       await api.create(resources.persistentVolumeClaims, { ...claim, metadata: { ...claim.metadata, ...owned } });
+      say(set, "Normal", "SuccessfulCreate", `create Claim ${name} Pod ${podName} in StatefulSet ${set.metadata.name} success`);
     } catch (error) {
-      // A claim outlives its pod.
-      if (!isAlreadyExists(error)) throw error;
+      if (!isAlreadyExists(error)) {
+        say(set, "Warning", "FailedCreate", `create Claim ${name} for Pod ${podName} in StatefulSet ${set.metadata.name} failed error: ${(error as Error).message}`);
+        throw error;
+      }
+      // A claim outlives its pod, unless it was handed to the pod when the set shrank.
+      const present = await api.get<PersistentVolumeClaim>(resources.persistentVolumeClaims, name, namespace);
+      if (isBeingDeleted(present)) throw new Error(`PersistentVolumeClaim ${objectKey(present)} is being deleted; pod ${podName} waits for a new one`);
+      const handed = present.metadata.ownerReferences?.filter((one) => one.kind === "Pod" && one.name === podName) ?? [];
+      for (const { uid } of handed) {
+        await api.patch(resources.persistentVolumeClaims, name, namespace, "strategic", { metadata: { uid: present.metadata.uid, ownerReferences: [{ $patch: "delete", uid }] } });
+      }
+    }
+  };
+
+  /** Claims that an ended pod owns are collected with it. */
+  const handClaimsTo = async (set: StatefulSet, pod: Pod): Promise<void> => {
+    const reference = { apiVersion: "v1", kind: "Pod", name: pod.metadata.name ?? "", uid: pod.metadata.uid ?? "" };
+    for (const { metadata } of claimsOf(set, reference.name)) {
+      try {
+        await api.patch(resources.persistentVolumeClaims, metadata.name ?? "", metadata.namespace, "strategic", { metadata: { ownerReferences: [reference] } });
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
     }
   };
 
   sets.subscribe(onAnyChange((set) => reconciler.enqueue(objectKey(set))));
-  followOwnedPods({ pods, kind: TYPE.kind, expectations, enqueue: reconciler.enqueue, owners: (namespace) => sets.store.list(namespace), selectorOf: (set) => set.spec.selector });
+  followOwnedPods({ pods, kind: TYPE.kind, owners: sets, expectations, enqueue: reconciler.enqueue, selectorOf: (set) => set.spec.selector });
   return reconciler;
+}
+
+function isBeyond(set: StatefulSet, pod: Pod): boolean {
+  const start = set.spec.ordinals?.start ?? 0;
+  const ordinal = ordinalOf(set, pod) ?? -1;
+  return ordinal < start || ordinal >= start + (set.spec.replicas ?? 1);
 }

@@ -9,12 +9,12 @@ import { kill } from "node:process";
 import { promisify } from "node:util";
 import { createCommandRunner } from "@wherry/net";
 import { DEFAULT_STATE_DIR, networkPaths, removePodNetwork, terminateContainerd, terminateDns } from "@wherry/node-agent";
-import { systemClock, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
+import { processStartTime, systemClock, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
 import type { Command } from "../command.ts";
 import { dataFlags, nodeFlags } from "../common-flags.ts";
 import { textOf } from "../flag-values.ts";
 import { nodeSettingsOf } from "../node-settings.ts";
-import { readRunningRecord, removeRunningRecord, startTicksOf } from "../running-record.ts";
+import { readRunningRecord, removeRunningRecord } from "../running-record.ts";
 
 const END_WAIT_MS = 15_000;
 const CHECK_MS = 50;
@@ -48,7 +48,7 @@ async function endRecordedProcess(dataDir: string): Promise<number> {
   const record = await readRunningRecord(dataDir);
   if (record === undefined) return 0;
   signalTo(record.pid, "SIGTERM");
-  for (let waitedMs = 0; (await startTicksOf(record.pid)) === record.startTicks; waitedMs += CHECK_MS) {
+  for (let waitedMs = 0; processStartTime(record.pid) === record.startTicks; waitedMs += CHECK_MS) {
     if (waitedMs > END_WAIT_MS) signalTo(record.pid, "SIGKILL");
     await wait(CHECK_MS);
   }

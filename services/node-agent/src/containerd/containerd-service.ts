@@ -14,6 +14,7 @@ import { dirname, join } from "node:path";
 import { createContainerdRuntime } from "@wherry/cri-api";
 import {
   createService,
+  processStartTime,
   silentLogger,
   systemClock,
   type Clock,
@@ -28,7 +29,6 @@ import {
   isAlive,
   readProcessRecord,
   removeProcessRecord,
-  startTimeOf,
   writeProcessRecord,
   type ProcessRecord,
 } from "./process-record.ts";
@@ -105,7 +105,7 @@ export function createContainerdService(
       child.unref();
       const record = {
         pid: child.pid ?? 0,
-        startTime: (await startTimeOf(child.pid ?? 0)) ?? "",
+        startTime: processStartTime(child.pid ?? 0) ?? "",
         config: digest,
       };
       await writeProcessRecord(paths.recordFile, record);

@@ -1,4 +1,5 @@
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { processStartTime } from "@wherry/service-kit";
 
 /** Names one process for good: process ids are used again, a start time is not. */
 export interface ProcessRecord {
@@ -31,17 +32,6 @@ export async function removeProcessRecord(file: string): Promise<void> {
   await rm(file, { force: true });
 }
 
-/** Undefined when there is no such process, or only its remains that nobody has waited for. */
-export async function startTimeOf(pid: number): Promise<string | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
-  } catch {
-    return undefined;
-  }
-}
-
 export async function isAlive(record: ProcessRecord): Promise<boolean> {
-  return (await startTimeOf(record.pid)) === record.startTime;
+  return processStartTime(record.pid) === record.startTime;
 }

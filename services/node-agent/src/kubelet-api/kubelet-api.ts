@@ -148,8 +148,8 @@ export function createKubeletApi(deps: KubeletApiDeps): HttpHandler & { close():
       const upgrade: UpgradeRequest = { request, socket, head, answered: false };
       answerUpgrade(upgrade).catch((error: unknown) => {
         const failure = httpErrorFrom(error);
-        if (failure.status >= 500)
-          log.warn({ path: request.url, err: error }, "kubelet API stream failed");
+        // The API server gives its caller the status alone; the reason is only here.
+        log.warn({ path: request.url, status: failure.status, err: error }, "kubelet API stream refused");
         if (upgrade.answered) socket.destroy();
         else refuseUpgrade(socket, failure);
       });

@@ -21,12 +21,28 @@ export interface ControllerSetupOptions {
 }
 
 /** Controllers on an API in memory, started and in sync. */
-export async function startControllers(create: (context: ControllerContext, api: MemoryApi) => readonly Controller[], options: ControllerSetupOptions = {}): Promise<ControllerSetup> {
+export async function startControllers(
+  create: (context: ControllerContext, api: MemoryApi) => readonly Controller[],
+  options: ControllerSetupOptions = {},
+): Promise<ControllerSetup> {
   const clock = createManualClock();
-  const api = createMemoryApi({ clock, ...(options.watchLag === undefined ? {} : { watchLag: options.watchLag }) });
+  const api = createMemoryApi({
+    clock,
+    ...(options.watchLag === undefined ? {} : { watchLag: options.watchLag }),
+  });
   api.seed(...(options.seed ?? []));
-  const informers = createInformerFactory({ client: api.client, clock, log: silentLogger, random: () => 0.5 });
-  const events = createEventRecorder({ client: api.client, clock, component: "test", log: silentLogger });
+  const informers = createInformerFactory({
+    client: api.client,
+    clock,
+    log: silentLogger,
+    random: () => 0.5,
+  });
+  const events = createEventRecorder({
+    client: api.client,
+    clock,
+    component: "test",
+    log: silentLogger,
+  });
   const controllers = create({ api: api.client, informers, events, clock, log: silentLogger }, api);
   const stop = new AbortController();
   informers.start();
@@ -42,7 +58,8 @@ export async function startControllers(create: (context: ControllerContext, api:
     api,
     clock,
     settle,
-    events: () => api.list<CoreEvent>(resources.events).map((event) => `${event.reason}: ${event.message}`),
+    events: () =>
+      api.list<CoreEvent>(resources.events).map((event) => `${event.reason}: ${event.message}`),
     async stop() {
       stop.abort();
       await clock.advance(0);
@@ -54,34 +71,92 @@ export async function startControllers(create: (context: ControllerContext, api:
 }
 
 export function testNamespace(name: string): KubeObject {
-  return { apiVersion: "v1", kind: "Namespace", metadata: { name }, spec: { finalizers: ["kubernetes"] }, status: { phase: "Active" } } as KubeObject;
+  return {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name },
+    spec: { finalizers: ["kubernetes"] },
+    status: { phase: "Active" },
+  } as KubeObject;
 }
 
 export function testNode(name: string, changes: Partial<Node> = {}): Node {
-  const conditions = [{ type: "Ready", status: "True", reason: "KubeletReady", lastHeartbeatTime: "2026-01-01T00:00:00Z", lastTransitionTime: "2026-01-01T00:00:00Z" }];
-  return { apiVersion: "v1", kind: "Node", metadata: { name }, spec: {}, status: { conditions }, ...changes };
+  const conditions = [
+    {
+      type: "Ready",
+      status: "True",
+      reason: "KubeletReady",
+      lastHeartbeatTime: "2026-01-01T00:00:00Z",
+      lastTransitionTime: "2026-01-01T00:00:00Z",
+    },
+  ];
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name },
+    spec: {},
+    status: { conditions },
+    ...changes,
+  };
 }
 
-export function testPod(name: string, changes: { readonly ip?: string; readonly ready?: boolean; readonly labels?: Record<string, string>; readonly spec?: Partial<Pod["spec"]>; readonly phase?: string; readonly metadata?: Partial<Pod["metadata"]> } = {}): Pod {
-  const { ip, ready = true, labels = { app: "web" }, spec = {}, phase = "Running", metadata = {} } = changes;
+export function testPod(
+  name: string,
+  changes: {
+    readonly ip?: string;
+    readonly ready?: boolean;
+    readonly labels?: Record<string, string>;
+    readonly spec?: Partial<Pod["spec"]>;
+    readonly phase?: string;
+    readonly metadata?: Partial<Pod["metadata"]>;
+  } = {},
+): Pod {
+  const {
+    ip,
+    ready = true,
+    labels = { app: "web" },
+    spec = {},
+    phase = "Running",
+    metadata = {},
+  } = changes;
   return {
     apiVersion: "v1",
     kind: "Pod",
     metadata: { name, namespace: "default", labels, ...metadata },
-    spec: { nodeName: "n1", containers: [{ name: "c", image: "i", ports: [{ name: "http", containerPort: 8080 }] }], ...spec },
+    spec: {
+      nodeName: "n1",
+      containers: [{ name: "c", image: "i", ports: [{ name: "http", containerPort: 8080 }] }],
+      ...spec,
+    },
     status: {
       phase,
       ...(ip === undefined ? {} : { podIP: ip, podIPs: [{ ip }] }),
-      conditions: [{ type: "Ready", status: ready ? "True" : "False", lastTransitionTime: "2026-01-01T00:00:05Z" }],
+      conditions: [
+        {
+          type: "Ready",
+          status: ready ? "True" : "False",
+          lastTransitionTime: "2026-01-01T00:00:05Z",
+        },
+      ],
     },
   };
 }
 
-export function testService(name: string, changes: Partial<Service["spec"]> = {}, metadata: Partial<Service["metadata"]> = {}): Service {
+export function testService(
+  name: string,
+  changes: Partial<Service["spec"]> = {},
+  metadata: Partial<Service["metadata"]> = {},
+): Service {
   return {
     apiVersion: "v1",
     kind: "Service",
     metadata: { name, namespace: "default", ...metadata },
-    spec: { clusterIP: "10.43.0.9", ipFamilies: ["IPv4"], selector: { app: "web" }, ports: [{ port: 80, targetPort: "http", protocol: "TCP" }], ...changes },
+    spec: {
+      clusterIP: "10.43.0.9",
+      ipFamilies: ["IPv4"],
+      selector: { app: "web" },
+      ports: [{ port: 80, targetPort: "http", protocol: "TCP" }],
+      ...changes,
+    },
   };
 }
