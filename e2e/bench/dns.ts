@@ -95,7 +95,11 @@ try {
     { metric: "LISTs meanwhile", value: lists / (2 * seconds * runs), unit: "1/s" },
   );
 } finally {
-  await cluster.killall().finally(() => cluster.close());
+  try {
+    await cluster.killall();
+  } finally {
+    await cluster.close();
+  }
 }
 await report("dns (peer: a bare UDP echo)", metrics, values.json);
 

@@ -34,7 +34,11 @@ describe("the data plane outlives the control plane", { skip: root ? false : "ne
   });
   after(async () => {
     // Cgroups are the host's: only killall takes the pods' away.
-    await cluster?.killall().finally(() => cluster.close());
+    try {
+      await cluster?.killall();
+    } finally {
+      await cluster?.close();
+    }
   });
 
   const kubectl = async (...args: string[]): Promise<string> =>

@@ -16,5 +16,12 @@ export default defineConfig({
   },
   platform: "node",
   external: ["better-sqlite3"],
-  output: { dir: source("dist"), format: "esm", minify: true, entryFileNames: "[name].js", chunkFileNames: "chunk-[name]-[hash].js", cleanDir: true },
+  output: {
+    dir: source("dist"),
+    format: "esm",
+    minify: true,
+    entryFileNames: "[name].js",
+    chunkFileNames: "chunk-[name]-[hash].js",
+    cleanDir: true,
+  },
 });

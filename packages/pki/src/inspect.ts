@@ -25,7 +25,11 @@ export function caHash(pem: string): string {
 export function isUsable(pair: KeyPair, nowMs: number, leftMs: number): boolean {
   try {
     const certificate = new X509Certificate(pair.certPem);
-    if (certificate.validFromDate.getTime() > nowMs || certificate.validToDate.getTime() < nowMs + leftMs) return false;
+    if (
+      certificate.validFromDate.getTime() > nowMs ||
+      certificate.validToDate.getTime() < nowMs + leftMs
+    )
+      return false;
     return certificate.checkPrivateKey(createPrivateKey(pair.keyPem));
   } catch {
     // Whatever cannot be parsed is not usable; the caller makes a new one.
@@ -34,7 +38,10 @@ export function isUsable(pair: KeyPair, nowMs: number, leftMs: number): boolean 
 }
 
 /** Common name and organizations of a certificate's subject. */
-export function subjectOf(certificate: X509Certificate): { readonly commonName: string; readonly organizations: readonly string[] } {
+export function subjectOf(certificate: X509Certificate): {
+  readonly commonName: string;
+  readonly organizations: readonly string[];
+} {
   const fields = certificate.subject.split("\n").map((line) => {
     const equals = line.indexOf("=");
     return [line.slice(0, equals), line.slice(equals + 1)] as const;

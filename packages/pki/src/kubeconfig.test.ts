@@ -13,7 +13,15 @@ after(() => rm(folder, { recursive: true }));
 
 test("what is built can be loaded", async () => {
   const file = join(folder, "a.yaml");
-  await writeFile(file, buildKubeconfig({ server: "https://127.0.0.1:6443", caPem: "CA", certPem: "CERT", keyPem: "KEY" }));
+  await writeFile(
+    file,
+    buildKubeconfig({
+      server: "https://127.0.0.1:6443",
+      caPem: "CA",
+      certPem: "CERT",
+      keyPem: "KEY",
+    }),
+  );
   assert.deepEqual(await loadKubeconfig(file), {
     server: "https://127.0.0.1:6443",
     insecureSkipTlsVerify: false,
@@ -41,12 +49,24 @@ test("each thing that can be wrong is named with the file", async () => {
     ["{", /not valid YAML/],
     ["kind: Config", /no current-context/],
     ["current-context: x", /contexts has no entry named "x"/],
-    ["current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\nclusters: [{name: c}]\nusers: [{name: u}]", /no server URL/],
-    ["current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\nclusters: [{name: c, cluster: {server: h}}]\nusers: [{name: u, user: {exec: {}}}]", /"exec" is not supported/],
+    [
+      "current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\nclusters: [{name: c}]\nusers: [{name: u}]",
+      /no server URL/,
+    ],
+    [
+      "current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\nclusters: [{name: c, cluster: {server: h}}]\nusers: [{name: u, user: {exec: {}}}]",
+      /"exec" is not supported/,
+    ],
   ];
   for (const [index, [content, expected]] of cases.entries()) {
     const file = join(folder, `bad-${index}.yaml`);
     if (content !== undefined) await writeFile(file, content);
-    await assert.rejects(loadKubeconfig(file), (error: unknown) => error instanceof KubeconfigError && expected.test(error.message) && error.message.includes(file));
+    await assert.rejects(
+      loadKubeconfig(file),
+      (error: unknown) =>
+        error instanceof KubeconfigError &&
+        expected.test(error.message) &&
+        error.message.includes(file),
+    );
   }
 });

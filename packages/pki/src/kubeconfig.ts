@@ -13,7 +13,9 @@ export interface KubeconfigParts {
 export function buildKubeconfig(parts: KubeconfigParts): string {
   const base64 = (text: string): string => Buffer.from(text).toString("base64");
   const user = [
-    ...(parts.certPem === undefined ? [] : [`    client-certificate-data: ${base64(parts.certPem)}`]),
+    ...(parts.certPem === undefined
+      ? []
+      : [`    client-certificate-data: ${base64(parts.certPem)}`]),
     ...(parts.keyPem === undefined ? [] : [`    client-key-data: ${base64(parts.keyPem)}`]),
     ...(parts.token === undefined ? [] : [`    token: ${JSON.stringify(parts.token)}`]),
   ];
@@ -58,22 +60,32 @@ export interface KubeconfigAccess {
   readonly tokenFile?: string;
 }
 
-type Named<Key extends string> = ReadonlyArray<{ readonly name?: string } & { readonly [K in Key]?: Readonly<Record<string, unknown>> }>;
+type Named<Key extends string> = ReadonlyArray<
+  { readonly name?: string } & { readonly [K in Key]?: Readonly<Record<string, unknown>> }
+>;
 
 /** Throws KubeconfigError naming the file and the part that is missing or cannot be read. */
 export async function loadKubeconfig(file: string): Promise<KubeconfigAccess> {
   const document = await readDocument(file);
   const contextName = document["current-context"];
-  if (typeof contextName !== "string" || contextName === "") throw new KubeconfigError(`kubeconfig ${file} has no current-context`);
+  if (typeof contextName !== "string" || contextName === "")
+    throw new KubeconfigError(`kubeconfig ${file} has no current-context`);
   const context = entry(document, "contexts", "context", contextName, file);
   const cluster = entry(document, "clusters", "cluster", text(context["cluster"]) ?? "", file);
   const user = entry(document, "users", "user", text(context["user"]) ?? "", file);
   const server = text(cluster["server"]);
-  if (server === undefined) throw new KubeconfigError(`kubeconfig ${file}: the cluster has no server URL`);
+  if (server === undefined)
+    throw new KubeconfigError(`kubeconfig ${file}: the cluster has no server URL`);
   for (const refused of ["exec", "auth-provider", "username", "password"]) {
-    if (user[refused] !== undefined) throw new KubeconfigError(`kubeconfig ${file}: the user's "${refused}" is not supported; use certificates or a token`);
+    if (user[refused] !== undefined)
+      throw new KubeconfigError(
+        `kubeconfig ${file}: the user's "${refused}" is not supported; use certificates or a token`,
+      );
   }
-  const value = (map: Readonly<Record<string, unknown>>, key: string): Promise<string | undefined> => inlineOrFile(map, key, file);
+  const value = (
+    map: Readonly<Record<string, unknown>>,
+    key: string,
+  ): Promise<string | undefined> => inlineOrFile(map, key, file);
   const [caPem, certPem, keyPem] = await Promise.all([
     value(cluster, "certificate-authority"),
     value(user, "client-certificate"),
@@ -101,26 +113,46 @@ async function readDocument(file: string): Promise<Readonly<Record<string, unkno
     content = await readFile(file, "utf8");
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    throw new KubeconfigError(`kubeconfig ${file} cannot be read (${code}); check the path and its permissions`, { cause: error });
+    throw new KubeconfigError(
+      `kubeconfig ${file} cannot be read (${code}); check the path and its permissions`,
+      { cause: error },
+    );
   }
   try {
     const document = load(content);
-    if (typeof document !== "object" || document === null || Array.isArray(document)) throw new Error("it is not a map");
+    if (typeof document !== "object" || document === null || Array.isArray(document))
+      throw new Error("it is not a map");
     return document as Record<string, unknown>;
   } catch (error) {
-    throw new KubeconfigError(`kubeconfig ${file} is not valid YAML: ${(error as Error).message.split("\n")[0]}`, { cause: error });
+    throw new KubeconfigError(
+      `kubeconfig ${file} is not valid YAML: ${(error as Error).message.split("\n")[0]}`,
+      { cause: error },
+    );
   }
 }
 
-function entry(document: Readonly<Record<string, unknown>>, list: string, key: string, name: string, file: string): Readonly<Record<string, unknown>> {
+function entry(
+  document: Readonly<Record<string, unknown>>,
+  list: string,
+  key: string,
+  name: string,
+  file: string,
+): Readonly<Record<string, unknown>> {
   const entries = document[list];
-  const found = Array.isArray(entries) ? (entries as Named<string>).find((one) => one.name === name) : undefined;
+  const found = Array.isArray(entries)
+    ? (entries as Named<string>).find((one) => one.name === name)
+    : undefined;
   const value = found?.[key];
-  if (found === undefined) throw new KubeconfigError(`kubeconfig ${file}: ${list} has no entry named "${name}"`);
-  return (value ?? {});
+  if (found === undefined)
+    throw new KubeconfigError(`kubeconfig ${file}: ${list} has no entry named "${name}"`);
+  return value ?? {};
 }
 
-async function inlineOrFile(map: Readonly<Record<string, unknown>>, key: string, kubeconfig: string): Promise<string | undefined> {
+async function inlineOrFile(
+  map: Readonly<Record<string, unknown>>,
+  key: string,
+  kubeconfig: string,
+): Promise<string | undefined> {
   const data = text(map[`${key}-data`]);
   if (data !== undefined) return Buffer.from(data, "base64").toString();
   const path = text(map[key]);
@@ -129,7 +161,10 @@ async function inlineOrFile(map: Readonly<Record<string, unknown>>, key: string,
   try {
     return await readFile(file, "utf8");
   } catch (error) {
-    throw new KubeconfigError(`kubeconfig ${kubeconfig}: ${key} ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+    throw new KubeconfigError(
+      `kubeconfig ${kubeconfig}: ${key} ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`,
+      { cause: error },
+    );
   }
 }
 

@@ -5,11 +5,17 @@ import type { KeyPair } from "./certificate.ts";
 /** A certificate and its key on disk: `<base>.crt` and `<base>.key` (0600). */
 export async function readPair(base: string): Promise<KeyPair | undefined> {
   try {
-    const [certPem, keyPem] = await Promise.all([readFile(`${base}.crt`, "utf8"), readFile(`${base}.key`, "utf8")]);
+    const [certPem, keyPem] = await Promise.all([
+      readFile(`${base}.crt`, "utf8"),
+      readFile(`${base}.key`, "utf8"),
+    ]);
     return { certPem, keyPem };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new Error(`certificate ${base}.crt or its key cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new Error(
+      `certificate ${base}.crt or its key cannot be read: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
 }
 

@@ -5,8 +5,18 @@ import { randomBytes } from "node:crypto";
  * forms without a hash (a bare password, or `id.secret`).
  */
 export type JoinToken =
-  | { readonly kind: "password"; readonly caHash: string | undefined; readonly user: string; readonly password: string }
-  | { readonly kind: "bootstrap"; readonly caHash: string | undefined; readonly id: string; readonly secret: string };
+  | {
+      readonly kind: "password";
+      readonly caHash: string | undefined;
+      readonly user: string;
+      readonly password: string;
+    }
+  | {
+      readonly kind: "bootstrap";
+      readonly caHash: string | undefined;
+      readonly id: string;
+      readonly secret: string;
+    };
 
 export class TokenError extends Error {
   constructor(message: string) {
@@ -25,9 +35,11 @@ export function parseToken(text: string): JoinToken {
   if (trimmed === "") throw new TokenError("the token is empty");
   if (!trimmed.startsWith(PREFIX)) return credentials(trimmed, undefined);
   const separator = trimmed.indexOf("::");
-  if (separator < 0) throw new TokenError('the token begins with K10 but has no "::" behind the CA hash');
+  if (separator < 0)
+    throw new TokenError('the token begins with K10 but has no "::" behind the CA hash');
   const hash = trimmed.slice(PREFIX.length, separator);
-  if (hash.length !== HASH_LENGTH || !/^[0-9a-f]+$/.test(hash)) throw new TokenError("the token's CA hash must be 64 hexadecimal digits");
+  if (hash.length !== HASH_LENGTH || !/^[0-9a-f]+$/.test(hash))
+    throw new TokenError("the token's CA hash must be 64 hexadecimal digits");
   const rest = trimmed.slice(separator + 2);
   if (rest === "") throw new TokenError("the token has no password behind the CA hash");
   return credentials(rest, hash);
@@ -35,7 +47,8 @@ export function parseToken(text: string): JoinToken {
 
 function credentials(text: string, caHash: string | undefined): JoinToken {
   const bootstrap = BOOTSTRAP.exec(text);
-  if (bootstrap !== null) return { kind: "bootstrap", caHash, id: bootstrap[1] ?? "", secret: bootstrap[2] ?? "" };
+  if (bootstrap !== null)
+    return { kind: "bootstrap", caHash, id: bootstrap[1] ?? "", secret: bootstrap[2] ?? "" };
   const colon = text.indexOf(":");
   if (colon < 0) return { kind: "password", caHash, user: "", password: text };
   return { kind: "password", caHash, user: text.slice(0, colon), password: text.slice(colon + 1) };

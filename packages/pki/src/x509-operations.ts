@@ -1,5 +1,12 @@
 import "reflect-metadata";
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, webcrypto, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  webcrypto,
+  type KeyObject,
+} from "node:crypto";
 import * as x509 from "@peculiar/x509";
 import {
   AUTHORITY_VALID_DAYS,
@@ -37,7 +44,9 @@ export async function createAuthority(request: AuthorityRequest): Promise<KeyPai
     extensions: [
       new x509.BasicConstraintsExtension(true, undefined, true),
       new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment | x509.KeyUsageFlags.keyCertSign,
+        x509.KeyUsageFlags.digitalSignature |
+          x509.KeyUsageFlags.keyEncipherment |
+          x509.KeyUsageFlags.keyCertSign,
         true,
       ),
       await x509.SubjectKeyIdentifierExtension.create(publicKey),
@@ -46,20 +55,36 @@ export async function createAuthority(request: AuthorityRequest): Promise<KeyPai
   return { certPem: pem(certificate), keyPem: exportKey(key) };
 }
 
-export async function issueLeaf(authority: KeyPair, request: LeafRequest, existingKeyPem?: string): Promise<KeyPair> {
+export async function issueLeaf(
+  authority: KeyPair,
+  request: LeafRequest,
+  existingKeyPem?: string,
+): Promise<KeyPair> {
   const key = existingKeyPem === undefined ? newKey() : createPrivateKey(existingKeyPem);
   return { certPem: await sign(authority, request, createPublicKey(key)), keyPem: exportKey(key) };
 }
 
 /** Checks the request's own signature, then issues for its key with the given subject; what the request asks for is not taken over. */
-export async function signRequest(authority: KeyPair, csr: Uint8Array | string, request: LeafRequest): Promise<string> {
+export async function signRequest(
+  authority: KeyPair,
+  csr: Uint8Array | string,
+  request: LeafRequest,
+): Promise<string> {
   const parsed = parseRequest(csr);
-  if (!(await parsed.verify())) throw new Error("the certificate request's signature does not match its key");
-  const publicKey = createPublicKey({ key: Buffer.from(parsed.publicKey.rawData), format: "der", type: "spki" });
+  if (!(await parsed.verify()))
+    throw new Error("the certificate request's signature does not match its key");
+  const publicKey = createPublicKey({
+    key: Buffer.from(parsed.publicKey.rawData),
+    format: "der",
+    type: "spki",
+  });
   return await sign(authority, request, publicKey);
 }
 
-export async function createRequest(request: CsrRequest, keyPem?: string): Promise<{ keyPem: string; csrDer: Uint8Array }> {
+export async function createRequest(
+  request: CsrRequest,
+  keyPem?: string,
+): Promise<{ keyPem: string; csrDer: Uint8Array }> {
   const key = keyPem === undefined ? newKey() : createPrivateKey(keyPem);
   const { privateKey, algorithm } = await signingKey(key);
   const csr = await x509.Pkcs10CertificateRequestGenerator.create({
@@ -74,8 +99,11 @@ export async function createRequest(request: CsrRequest, keyPem?: string): Promi
 /** Subject and names that a request asks for; the signature is checked. */
 export async function readRequest(csr: Uint8Array | string): Promise<CsrRequest> {
   const parsed = parseRequest(csr);
-  if (!(await parsed.verify())) throw new Error("the certificate request's signature does not match its key");
-  const extension = parsed.extensions.find((one) => one instanceof x509.SubjectAlternativeNameExtension);
+  if (!(await parsed.verify()))
+    throw new Error("the certificate request's signature does not match its key");
+  const extension = parsed.extensions.find(
+    (one) => one instanceof x509.SubjectAlternativeNameExtension,
+  );
   const names = extension?.names.items ?? [];
   return {
     subject: {
@@ -89,7 +117,11 @@ export async function readRequest(csr: Uint8Array | string): Promise<CsrRequest>
   };
 }
 
-async function sign(authority: KeyPair, request: LeafRequest, publicKey: KeyObject): Promise<string> {
+async function sign(
+  authority: KeyPair,
+  request: LeafRequest,
+  publicKey: KeyObject,
+): Promise<string> {
   const issuer = new x509.X509Certificate(authority.certPem);
   const { privateKey, algorithm } = await signingKey(createPrivateKey(authority.keyPem));
   const nowMs = request.nowMs ?? Date.now();
@@ -105,8 +137,13 @@ async function sign(authority: KeyPair, request: LeafRequest, publicKey: KeyObje
     signingKey: privateKey,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
-      new x509.ExtendedKeyUsageExtension(request.usages.map((usage) => (usage === "server" ? SERVER_AUTH : CLIENT_AUTH))),
+      new x509.KeyUsagesExtension(
+        x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment,
+        true,
+      ),
+      new x509.ExtendedKeyUsageExtension(
+        request.usages.map((usage) => (usage === "server" ? SERVER_AUTH : CLIENT_AUTH)),
+      ),
       await x509.AuthorityKeyIdentifierExtension.create(await issuer.publicKey.export()),
       ...sanExtension(request.sans),
     ],
@@ -142,7 +179,10 @@ function pem(certificate: x509.X509Certificate): string {
 }
 
 function nameOf(subject: Subject): x509.Name {
-  const parts = [...(subject.organizations ?? []).map((value) => ({ O: [value] })), { CN: [subject.commonName] }];
+  const parts = [
+    ...(subject.organizations ?? []).map((value) => ({ O: [value] })),
+    { CN: [subject.commonName] },
+  ];
   return new x509.Name(parts);
 }
 
@@ -154,19 +194,36 @@ function sanExtension(sans: SubjectAltNames | undefined): x509.Extension[] {
   return names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)];
 }
 
-async function signingKey(key: KeyObject): Promise<{ privateKey: webcrypto.CryptoKey; algorithm: webcrypto.EcdsaParams | webcrypto.RsaHashedImportParams }> {
+async function signingKey(
+  key: KeyObject,
+): Promise<{
+  privateKey: webcrypto.CryptoKey;
+  algorithm: webcrypto.EcdsaParams | webcrypto.RsaHashedImportParams;
+}> {
   const der = key.export({ type: "pkcs8", format: "der" });
   if (key.asymmetricKeyType === "rsa") {
-    return { privateKey: await webcrypto.subtle.importKey("pkcs8", der, RSA_SHA256, true, ["sign"]), algorithm: RSA_SHA256 };
+    return {
+      privateKey: await webcrypto.subtle.importKey("pkcs8", der, RSA_SHA256, true, ["sign"]),
+      algorithm: RSA_SHA256,
+    };
   }
   const namedCurve = key.asymmetricKeyDetails?.namedCurve === "secp384r1" ? "P-384" : "P-256";
-  const privateKey = await webcrypto.subtle.importKey("pkcs8", der, { ...EC_P256, namedCurve }, true, ["sign"]);
+  const privateKey = await webcrypto.subtle.importKey(
+    "pkcs8",
+    der,
+    { ...EC_P256, namedCurve },
+    true,
+    ["sign"],
+  );
   return { privateKey, algorithm: { name: "ECDSA", hash: "SHA-256" } };
 }
 
 async function importPublicKey(key: KeyObject): Promise<webcrypto.CryptoKey> {
   const der = key.export({ type: "spki", format: "der" });
-  if (key.asymmetricKeyType === "rsa") return await webcrypto.subtle.importKey("spki", der, RSA_SHA256, true, ["verify"]);
+  if (key.asymmetricKeyType === "rsa")
+    return await webcrypto.subtle.importKey("spki", der, RSA_SHA256, true, ["verify"]);
   const namedCurve = key.asymmetricKeyDetails?.namedCurve === "secp384r1" ? "P-384" : "P-256";
-  return await webcrypto.subtle.importKey("spki", der, { ...EC_P256, namedCurve }, true, ["verify"]);
+  return await webcrypto.subtle.importKey("spki", der, { ...EC_P256, namedCurve }, true, [
+    "verify",
+  ]);
 }

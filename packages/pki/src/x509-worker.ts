@@ -16,9 +16,14 @@ parentPort?.on("message", (call: Call) => {
 
 async function answer(call: Call): Promise<void> {
   try {
-    const operation = operations[call.operation] as (...args: readonly unknown[]) => Promise<unknown>;
+    const operation = operations[call.operation] as (
+      ...args: readonly unknown[]
+    ) => Promise<unknown>;
     parentPort?.postMessage({ id: call.id, result: await operation(...call.args) });
   } catch (error) {
-    parentPort?.postMessage({ id: call.id, error: error instanceof Error ? error.message : String(error) });
+    parentPort?.postMessage({
+      id: call.id,
+      error: error instanceof Error ? error.message : String(error),
+    });
   }
 }

@@ -28,7 +28,10 @@ test("a leaf chains to its authority and carries subject, names and validity", a
   const certificate = new X509Certificate(leaf.certPem);
   assert.ok(certificate.verify(new X509Certificate(ca.certPem).publicKey));
   assert.ok(certificate.checkIssued(new X509Certificate(ca.certPem)));
-  assert.deepEqual(subjectOf(certificate), { commonName: "system:node:a", organizations: ["system:nodes"] });
+  assert.deepEqual(subjectOf(certificate), {
+    commonName: "system:node:a",
+    organizations: ["system:nodes"],
+  });
   assert.deepEqual(sansOf(certificate), ["0:0:0:0:0:0:0:1", "127.0.0.1", "a", "localhost"]);
   const now = Date.now();
   assert.ok(isUsable(leaf, now, 300 * 86_400_000));
@@ -38,23 +41,43 @@ test("a leaf chains to its authority and carries subject, names and validity", a
 
 test("a request is signed for the caller's subject, not for the one it asks for", async () => {
   const ca = await createAuthority({ commonName: "ca" });
-  const { csrDer } = await createCertificateRequest({ subject: { commonName: "system:masters-please", organizations: ["system:masters"] } });
-  assert.deepEqual((await readCertificateRequest(csrDer)).subject.organizations, ["system:masters"]);
-  const pem = await signCertificateRequest(ca, csrDer, { subject: { commonName: "n" }, usages: ["client"] });
+  const { csrDer } = await createCertificateRequest({
+    subject: { commonName: "system:masters-please", organizations: ["system:masters"] },
+  });
+  assert.deepEqual((await readCertificateRequest(csrDer)).subject.organizations, [
+    "system:masters",
+  ]);
+  const pem = await signCertificateRequest(ca, csrDer, {
+    subject: { commonName: "n" },
+    usages: ["client"],
+  });
   assert.deepEqual(subjectOf(new X509Certificate(pem)), { commonName: "n", organizations: [] });
 });
 
 test("a broken request is refused with a clear error", async () => {
-  await assert.rejects(readCertificateRequest(new Uint8Array([1, 2, 3])), (error: unknown) => error instanceof PkiError && /PKCS #10/.test(error.message));
+  await assert.rejects(
+    readCertificateRequest(new Uint8Array([1, 2, 3])),
+    (error: unknown) => error instanceof PkiError && /PKCS #10/.test(error.message),
+  );
 });
 
 test("a TLS server with an issued certificate is accepted by a client that trusts the authority", async () => {
   const ca = await createAuthority({ commonName: "ca" });
-  const leaf = await issueCertificate(ca, { subject: { commonName: "s" }, sans: { ips: ["127.0.0.1"] }, usages: ["server"] });
-  const server = createServer({ cert: leaf.certPem, key: leaf.keyPem }, (socket) => socket.end("hello"));
+  const leaf = await issueCertificate(ca, {
+    subject: { commonName: "s" },
+    sans: { ips: ["127.0.0.1"] },
+    usages: ["server"],
+  });
+  const server = createServer({ cert: leaf.certPem, key: leaf.keyPem }, (socket) =>
+    socket.end("hello"),
+  );
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const socket = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", ca: ca.certPem });
+  const socket = connect({
+    port: (server.address() as AddressInfo).port,
+    host: "127.0.0.1",
+    ca: ca.certPem,
+  });
   await once(socket, "secureConnect");
   assert.ok(socket.authorized);
   socket.destroy();

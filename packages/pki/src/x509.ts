@@ -26,17 +26,28 @@ export function createAuthority(request: AuthorityRequest): Promise<KeyPair> {
 }
 
 /** A certificate with a new key, or with the given one. */
-export function issueCertificate(authority: KeyPair, request: LeafRequest, keyPem?: string): Promise<KeyPair> {
+export function issueCertificate(
+  authority: KeyPair,
+  request: LeafRequest,
+  keyPem?: string,
+): Promise<KeyPair> {
   return call("issueLeaf", [authority, request, keyPem]);
 }
 
 /** A certificate for the key of a PKCS #10 request (DER or PEM). Subject and names are the caller's, not the request's. */
-export function signCertificateRequest(authority: KeyPair, csr: Uint8Array | string, request: LeafRequest): Promise<string> {
+export function signCertificateRequest(
+  authority: KeyPair,
+  csr: Uint8Array | string,
+  request: LeafRequest,
+): Promise<string> {
   return call("signRequest", [authority, csr, request]);
 }
 
 /** A key (new, or the given one) and a PKCS #10 request for it. */
-export function createCertificateRequest(request: CsrRequest, keyPem?: string): Promise<{ keyPem: string; csrDer: Uint8Array }> {
+export function createCertificateRequest(
+  request: CsrRequest,
+  keyPem?: string,
+): Promise<{ keyPem: string; csrDer: Uint8Array }> {
   return call("createRequest", [request, keyPem]);
 }
 
@@ -58,7 +69,8 @@ let lastId = 0;
 function call<T>(operation: string, args: readonly unknown[]): Promise<T> {
   session ??= open();
   const { worker, calls } = session;
-  if (calls.size >= CALLS_MAX) return Promise.reject(new PkiError("busy", "too many certificate requests at once; try again"));
+  if (calls.size >= CALLS_MAX)
+    return Promise.reject(new PkiError("busy", "too many certificate requests at once; try again"));
   clearTimeout(session.idle);
   lastId += 1;
   const deferred = createDeferred<T>();

@@ -4,7 +4,10 @@ import { systemClock, type Clock } from "./index.ts";
 import { createManualClock } from "./testing.ts";
 
 /** Both clocks keep the same promises; the manual one is moved by `pass`. */
-function contract(name: string, create: () => { clock: Clock; pass: (ms: number) => Promise<void> }): void {
+function contract(
+  name: string,
+  create: () => { clock: Clock; pass: (ms: number) => Promise<void> },
+): void {
   test(`${name}: timers fire in order and not after cancel`, async () => {
     const { clock, pass } = create();
     const fired: string[] = [];

@@ -49,7 +49,10 @@ function setTimer(delayMs: number, callback: () => void): Timer {
   let handle: NodeJS.Timeout;
   const arm = (): void => {
     const leftMs = dueMs - performance.now();
-    handle = setTimeout(leftMs > TIMER_MAX_MS ? arm : callback, Math.min(Math.max(leftMs, 0), TIMER_MAX_MS));
+    handle = setTimeout(
+      leftMs > TIMER_MAX_MS ? arm : callback,
+      Math.min(Math.max(leftMs, 0), TIMER_MAX_MS),
+    );
     handle.unref();
   };
   arm();

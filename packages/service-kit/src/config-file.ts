@@ -25,8 +25,12 @@ export async function readConfigArgs(options: ConfigFileOptions): Promise<string
       merged.set(name, key.endsWith("+") ? [...(merged.get(name) ?? []), ...texts] : texts);
     }
   }
-  const wanted = new Set(options.definitions.flatMap((flag) => [flag.name, flag.short ?? flag.name]));
-  return [...merged].filter(([name]) => wanted.has(name)).flatMap(([name, texts]) => texts.map((text) => `--${name}=${text}`));
+  const wanted = new Set(
+    options.definitions.flatMap((flag) => [flag.name, flag.short ?? flag.name]),
+  );
+  return [...merged]
+    .filter(([name]) => wanted.has(name))
+    .flatMap(([name, texts]) => texts.map((text) => `--${name}=${text}`));
 }
 
 async function configFiles(options: ConfigFileOptions): Promise<string[]> {
@@ -36,13 +40,29 @@ async function configFiles(options: ConfigFileOptions): Promise<string[]> {
     files.push(options.path);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code !== "ENOENT") throw new UsageError(`config file ${options.path} cannot be read (${code}); check its permissions`, { cause: error });
-    if (options.explicit) throw new UsageError(`config file ${options.path} does not exist`, { cause: error });
+    if (code !== "ENOENT")
+      throw new UsageError(
+        `config file ${options.path} cannot be read (${code}); check its permissions`,
+        { cause: error },
+      );
+    if (options.explicit)
+      throw new UsageError(`config file ${options.path} does not exist`, { cause: error });
   }
   const folder = `${options.path}.d`;
   try {
     const names = await readdir(folder);
-    files.push(...names.filter((name) => /\.ya?ml$/.test(name)).sort().map((name) => join(dirname(options.path), `${options.path.slice(dirname(options.path).length + 1)}.d`, name)));
+    files.push(
+      ...names
+        .filter((name) => /\.ya?ml$/.test(name))
+        .sort()
+        .map((name) =>
+          join(
+            dirname(options.path),
+            `${options.path.slice(dirname(options.path).length + 1)}.d`,
+            name,
+          ),
+        ),
+    );
   } catch {
     // No drop-in folder is the usual case.
   }
@@ -56,22 +76,37 @@ async function readMap(file: string): Promise<Record<string, unknown>> {
     // A file without a document (empty, or comments only) is an empty map.
     documents = loadAll(await readFile(file, "utf8"));
   } catch (error) {
-    throw new UsageError(`config file ${file} is not valid YAML: ${(error as Error).message.split("\n")[0]}`, { cause: error });
+    throw new UsageError(
+      `config file ${file} is not valid YAML: ${(error as Error).message.split("\n")[0]}`,
+      { cause: error },
+    );
   }
-  if (documents.length > 1) throw new UsageError(`config file ${file} holds ${documents.length} YAML documents; put everything into one`);
+  if (documents.length > 1)
+    throw new UsageError(
+      `config file ${file} holds ${documents.length} YAML documents; put everything into one`,
+    );
   const [value] = documents;
   if (value === null || value === undefined) return {};
-  if (typeof value !== "object" || Array.isArray(value)) throw new UsageError(`config file ${file} must be a map of flag names to values`);
+  if (typeof value !== "object" || Array.isArray(value))
+    throw new UsageError(`config file ${file} must be a map of flag names to values`);
   return value as Record<string, unknown>;
 }
 
 function assertKnown(name: string, file: string, options: ConfigFileOptions): void {
-  const known = [...options.definitions, ...options.otherCommands].some((flag) => flag.name === name || flag.short === name);
-  if (!known) throw new UsageError(`config file ${file}: unknown key "${name}"; keys are long flag names, see --help`);
+  const known = [...options.definitions, ...options.otherCommands].some(
+    (flag) => flag.name === name || flag.short === name,
+  );
+  if (!known)
+    throw new UsageError(
+      `config file ${file}: unknown key "${name}"; keys are long flag names, see --help`,
+    );
 }
 
 function textsOf(value: unknown, key: string, file: string): string[] {
   if (Array.isArray(value)) return value.flatMap((item) => textsOf(item, key, file));
-  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return [String(value)];
-  throw new UsageError(`config file ${file}: "${key}" must be a string, number, boolean or a list of them`);
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
+    return [String(value)];
+  throw new UsageError(
+    `config file ${file}: "${key}" must be a string, number, boolean or a list of them`,
+  );
 }

@@ -45,8 +45,13 @@ export function createService(parts: ServiceParts): Service {
       return stopping;
     },
     health() {
-      if (failure !== undefined) return { status: "failing", reason: failure instanceof Error ? failure.message : "ended by itself" };
-      if (state !== "running") return { status: "failing", reason: state === "stopped" ? "stopped" : "not started yet" };
+      if (failure !== undefined)
+        return {
+          status: "failing",
+          reason: failure instanceof Error ? failure.message : "ended by itself",
+        };
+      if (state !== "running")
+        return { status: "failing", reason: state === "stopped" ? "stopped" : "not started yet" };
       return parts.health?.() ?? { status: "ok" };
     },
   };

@@ -13,7 +13,11 @@ const RESOLUTION_MS = 20;
 /** Watches how long the event loop is held. The sampling timer is the one periodic thing in an idle process; 50 wake-ups a second. */
 export function createEventLoopMonitor(metrics: MetricsRegistry): EventLoopMonitor {
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-  const gauge = metrics.gauge({ name: "wherry_event_loop_delay_seconds", help: "Delay of the event loop.", labelNames: ["quantile"] });
+  const gauge = metrics.gauge({
+    name: "wherry_event_loop_delay_seconds",
+    help: "Delay of the event loop.",
+    labelNames: ["quantile"],
+  });
   histogram.enable();
   return {
     sample() {

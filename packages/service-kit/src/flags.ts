@@ -45,7 +45,10 @@ export interface ParsedFlags {
 }
 
 /** Resolves all sources. Throws UsageError for an unknown or unsupported flag, a missing or malformed value. */
-export function resolveFlags(definitions: readonly FlagDefinition[], sources: FlagSources): ParsedFlags {
+export function resolveFlags(
+  definitions: readonly FlagDefinition[],
+  sources: FlagSources,
+): ParsedFlags {
   const fromFile = parseArgs(definitions, sources.fileArgs ?? [], "config file");
   const fromLine = parseArgs(definitions, sources.args, "command line");
   const values: Record<string, FlagValue> = { ...fromFile.values };
@@ -63,7 +66,11 @@ export function resolveFlags(definitions: readonly FlagDefinition[], sources: Fl
   return { values, positionals: fromLine.positionals };
 }
 
-function parseArgs(definitions: readonly FlagDefinition[], args: readonly string[], source: string): ParsedFlags {
+function parseArgs(
+  definitions: readonly FlagDefinition[],
+  args: readonly string[],
+  source: string,
+): ParsedFlags {
   const raw = new Map<FlagDefinition, string[]>();
   const positionals: string[] = [];
   for (let index = 0; index < args.length; index += 1) {
@@ -78,7 +85,10 @@ function parseArgs(definitions: readonly FlagDefinition[], args: readonly string
     }
     const [name, inline] = splitFlag(arg);
     const flag = definitions.find((one) => one.name === name || one.short === name);
-    if (flag === undefined) throw new UsageError(`unknown flag ${arg.split("=")[0]} (${source})${suggestion(name, definitions)}`);
+    if (flag === undefined)
+      throw new UsageError(
+        `unknown flag ${arg.split("=")[0]} (${source})${suggestion(name, definitions)}`,
+      );
     let value = inline;
     if (value === undefined) {
       if (flag.kind === "boolean") value = "true";
@@ -90,7 +100,9 @@ function parseArgs(definitions: readonly FlagDefinition[], args: readonly string
     }
     raw.set(flag, [...(raw.get(flag) ?? []), value]);
   }
-  const values = Object.fromEntries([...raw].map(([flag, texts]) => [flag.name, convert(flag, texts, `--${flag.name}`)]));
+  const values = Object.fromEntries(
+    [...raw].map(([flag, texts]) => [flag.name, convert(flag, texts, `--${flag.name}`)]),
+  );
   return { values, positionals };
 }
 
@@ -112,15 +124,20 @@ function convert(flag: FlagDefinition, texts: readonly string[], source: string)
       if (/^(false|0|no)$/i.test(last)) return false;
       throw new UsageError(`${source} must be true or false, not "${last}"`);
     case "integer": {
-      if (!/^-?\d+$/.test(last)) throw new UsageError(`${source} must be a whole number, not "${last}"`);
+      if (!/^-?\d+$/.test(last))
+        throw new UsageError(`${source} must be a whole number, not "${last}"`);
       return Number(last);
     }
   }
 }
 
 function suggestion(name: string, definitions: readonly FlagDefinition[]): string {
-  const near = definitions.filter((flag) => flag.unsupported === undefined && editDistance(flag.name, name) <= 2);
-  return near.length === 0 ? "; see --help" : `; did you mean ${near.map((flag) => `--${flag.name}`).join(" or ")}?`;
+  const near = definitions.filter(
+    (flag) => flag.unsupported === undefined && editDistance(flag.name, name) <= 2,
+  );
+  return near.length === 0
+    ? "; see --help"
+    : `; did you mean ${near.map((flag) => `--${flag.name}`).join(" or ")}?`;
 }
 
 function editDistance(a: string, b: string): number {

@@ -14,7 +14,14 @@ export type { HttpHandler, HttpRequest, HttpResponse } from "./http.ts";
 export { invariant, InvariantError } from "./invariant.ts";
 export { createLogger, silentLogger } from "./logger.ts";
 export type { LogFormat, Logger, LoggerConfig, LogLevel } from "./logger.ts";
-export type { Counter, Gauge, Histogram, InstrumentOptions, Labels, MetricsRegistry } from "./metrics.ts";
+export type {
+  Counter,
+  Gauge,
+  Histogram,
+  InstrumentOptions,
+  Labels,
+  MetricsRegistry,
+} from "./metrics.ts";
 export { parseConfig } from "./parse-config.ts";
 export { exitCode, runMain } from "./process.ts";
 export type { ProcessContext } from "./process.ts";

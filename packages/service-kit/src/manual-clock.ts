@@ -26,7 +26,11 @@ export function createManualClock(startMs = Date.UTC(2026, 0, 1)): ManualClock {
     let best: Waiting | undefined;
     for (const timer of waiting) {
       if (timer.dueMs > untilMs) continue;
-      if (best === undefined || timer.dueMs < best.dueMs || (timer.dueMs === best.dueMs && timer.order < best.order)) {
+      if (
+        best === undefined ||
+        timer.dueMs < best.dueMs ||
+        (timer.dueMs === best.dueMs && timer.order < best.order)
+      ) {
         best = timer;
       }
     }

@@ -17,13 +17,25 @@ test("metrics are exposed in Prometheus' text form, and asked for twice they are
 });
 
 test("a text line has K3s' shape", () => {
-  const line = JSON.stringify({ level: 30, msg: 'say "hi"', port: 6443, node: "a b", err: { message: "boom", stack: "…" } });
-  assert.equal(textLine(line, new Date(0)), 'time="1970-01-01T00:00:00Z" level=info msg="say \\"hi\\"" port=6443 node="a b" err="boom"\n');
+  const line = JSON.stringify({
+    level: 30,
+    msg: 'say "hi"',
+    port: 6443,
+    node: "a b",
+    err: { message: "boom", stack: "…" },
+  });
+  assert.equal(
+    textLine(line, new Date(0)),
+    'time="1970-01-01T00:00:00Z" level=info msg="say \\"hi\\"" port=6443 node="a b" err="boom"\n',
+  );
 });
 
 test("a configuration is frozen, and what is wrong in it is named by field", () => {
   const schema = z.strictObject({ listen: z.strictObject({ port: z.number().max(65535) }) });
   const config = parseConfig(schema, { listen: { port: 1 } });
   assert.ok(Object.isFrozen(config.listen));
-  assert.throws(() => parseConfig(schema, { listen: { port: 70000 } }), (error: unknown) => error instanceof UsageError && /listen\.port/.test(error.message));
+  assert.throws(
+    () => parseConfig(schema, { listen: { port: 70000 } }),
+    (error: unknown) => error instanceof UsageError && /listen\.port/.test(error.message),
+  );
 });

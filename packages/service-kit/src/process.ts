@@ -54,7 +54,11 @@ export function runMain(main: (context: ProcessContext) => Promise<number | void
     isRoot: process.getuid?.() === 0,
     pid: process.pid,
     runtimeVersion: process.version,
-    selfCommand: [process.execPath, ...process.execArgv, ...(process.argv[1] === undefined ? [] : [process.argv[1]])],
+    selfCommand: [
+      process.execPath,
+      ...process.execArgv,
+      ...(process.argv[1] === undefined ? [] : [process.argv[1]]),
+    ],
     uptimeMs: () => process.uptime() * 1000,
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
@@ -84,12 +88,23 @@ function finish(code: number): void {
  */
 function failureText(error: unknown): string {
   if (!(error instanceof Error)) return `error: ${String(error)}`;
-  if (process.env["WHERRY_DEBUG"] === undefined && !isFault(error)) return `error: ${error.message}`;
+  if (process.env["WHERRY_DEBUG"] === undefined && !isFault(error))
+    return `error: ${error.message}`;
   const lines = [`error: ${error.message}`, error.stack ?? ""];
-  for (let cause = error.cause, depth = 0; cause instanceof Error && depth < CAUSES_MAX; cause = cause.cause, depth += 1) lines.push(`caused by: ${cause.stack ?? cause.message}`);
+  for (
+    let cause = error.cause, depth = 0;
+    cause instanceof Error && depth < CAUSES_MAX;
+    cause = cause.cause, depth += 1
+  )
+    lines.push(`caused by: ${cause.stack ?? cause.message}`);
   return lines.join("\n");
 }
 
 function isFault(error: Error): boolean {
-  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError || error instanceof InvariantError;
+  return (
+    error instanceof TypeError ||
+    error instanceof RangeError ||
+    error instanceof ReferenceError ||
+    error instanceof InvariantError
+  );
 }

@@ -1,8 +1,24 @@
-import type { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram, Registry } from "prom-client";
+import type {
+  Counter as PromCounter,
+  Gauge as PromGauge,
+  Histogram as PromHistogram,
+  Registry,
+} from "prom-client";
 import { invariant } from "./invariant.ts";
-import type { Counter, Gauge, Histogram, InstrumentOptions, Labels, MetricsRegistry } from "./metrics.ts";
+import type {
+  Counter,
+  Gauge,
+  Histogram,
+  InstrumentOptions,
+  Labels,
+  MetricsRegistry,
+} from "./metrics.ts";
 
-type Instrument = { readonly kind: "counter" | "gauge" | "histogram"; readonly labels: string; readonly value: unknown };
+type Instrument = {
+  readonly kind: "counter" | "gauge" | "histogram";
+  readonly labels: string;
+  readonly value: unknown;
+};
 
 /** A registry over prom-client, which is loaded here and nowhere else. */
 export async function createMetrics(): Promise<MetricsRegistry> {
@@ -10,11 +26,18 @@ export async function createMetrics(): Promise<MetricsRegistry> {
   const registry: Registry = new client.Registry();
   const known = new Map<string, Instrument>();
 
-  const instrument = <T>(kind: Instrument["kind"], options: InstrumentOptions, make: () => T): T => {
+  const instrument = <T>(
+    kind: Instrument["kind"],
+    options: InstrumentOptions,
+    make: () => T,
+  ): T => {
     const labels = [...(options.labelNames ?? [])].sort().join(",");
     const existing = known.get(options.name);
     if (existing !== undefined) {
-      invariant(existing.kind === kind && existing.labels === labels, `metric ${options.name} is registered with another kind or other labels`);
+      invariant(
+        existing.kind === kind && existing.labels === labels,
+        `metric ${options.name} is registered with another kind or other labels`,
+      );
       return existing.value as T;
     }
     const value = make();
@@ -44,7 +67,10 @@ export async function createMetrics(): Promise<MetricsRegistry> {
       }),
     histogram: (options) =>
       instrument("histogram", options, (): Histogram => {
-        const histogram: PromHistogram = new client.Histogram({ ...base(options), buckets: [...options.buckets] });
+        const histogram: PromHistogram = new client.Histogram({
+          ...base(options),
+          buckets: [...options.buckets],
+        });
         return { observe: (value, labels) => histogram.observe({ ...labels }, value) };
       }),
     expose: () => registry.metrics(),

@@ -1,8 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createDeferred, createService, InvariantError, runServices, silentLogger, type Service } from "./index.ts";
+import {
+  createDeferred,
+  createService,
+  InvariantError,
+  runServices,
+  silentLogger,
+  type Service,
+} from "./index.ts";
 
-function traced(name: string, trace: string[], options: { failStart?: boolean; end?: Promise<never> } = {}): Service {
+function traced(
+  name: string,
+  trace: string[],
+  options: { failStart?: boolean; end?: Promise<never> } = {},
+): Service {
   return createService({
     name,
     async start(_signal, fail) {
@@ -16,14 +27,31 @@ function traced(name: string, trace: string[], options: { failStart?: boolean; e
   });
 }
 
-const options = (signal: AbortSignal, onReady?: () => void) => ({ signal, stopTimeoutMs: 1_000, log: silentLogger, ...(onReady === undefined ? {} : { onReady }) });
+const options = (signal: AbortSignal, onReady?: () => void) => ({
+  signal,
+  stopTimeoutMs: 1_000,
+  log: silentLogger,
+  ...(onReady === undefined ? {} : { onReady }),
+});
 
 test("services start after what they need and stop before it", async () => {
   const trace: string[] = [];
-  const [store, api, controllers] = ["store", "api", "controllers"].map((name) => traced(name, trace)) as [Service, Service, Service];
+  const [store, api, controllers] = ["store", "api", "controllers"].map((name) =>
+    traced(name, trace),
+  ) as [Service, Service, Service];
   const stop = new AbortController();
-  await runServices([{ service: controllers, after: [api] }, { service: api, after: [store] }, { service: store }], options(stop.signal, () => stop.abort()));
-  assert.deepEqual(trace, ["start store", "start api", "start controllers", "stop controllers", "stop api", "stop store"]);
+  await runServices(
+    [{ service: controllers, after: [api] }, { service: api, after: [store] }, { service: store }],
+    options(stop.signal, () => stop.abort()),
+  );
+  assert.deepEqual(trace, [
+    "start store",
+    "start api",
+    "start controllers",
+    "stop controllers",
+    "stop api",
+    "stop store",
+  ]);
   assert.deepEqual(api.health(), { status: "failing", reason: "stopped" });
 });
 
@@ -32,7 +60,10 @@ test("a service that ends by itself ends all with its cause", async () => {
   const end = createDeferred<never>();
   const store = traced("store", trace, { end: end.promise });
   const api = traced("api", trace);
-  const run = runServices([{ service: store }, { service: api, after: [store] }], options(new AbortController().signal, () => end.reject(new Error("disk gone"))));
+  const run = runServices(
+    [{ service: store }, { service: api, after: [store] }],
+    options(new AbortController().signal, () => end.reject(new Error("disk gone"))),
+  );
   await assert.rejects(run, /store ended: disk gone/);
   assert.deepEqual(trace.slice(-2), ["stop api", "stop store"]);
 });
@@ -42,7 +73,13 @@ test("a failed start stops what was started and nothing else", async () => {
   const store = traced("store", trace);
   const api = traced("api", trace, { failStart: true });
   const late = traced("late", trace);
-  await assert.rejects(runServices([{ service: store }, { service: api, after: [store] }, { service: late, after: [api] }], options(new AbortController().signal)), /api cannot start/);
+  await assert.rejects(
+    runServices(
+      [{ service: store }, { service: api, after: [store] }, { service: late, after: [api] }],
+      options(new AbortController().signal),
+    ),
+    /api cannot start/,
+  );
   assert.deepEqual(trace, ["start store", "start api", "stop api", "stop store"]);
 });
 
@@ -50,8 +87,20 @@ test("a wrong order is refused before anything starts", async () => {
   const trace: string[] = [];
   const a = traced("a", trace);
   const b = traced("b", trace);
-  await assert.rejects(runServices([{ service: a, after: [b] }], options(new AbortController().signal)), InvariantError);
-  await assert.rejects(runServices([{ service: a, after: [b] }, { service: b, after: [a] }], options(new AbortController().signal)), /cycle/);
+  await assert.rejects(
+    runServices([{ service: a, after: [b] }], options(new AbortController().signal)),
+    InvariantError,
+  );
+  await assert.rejects(
+    runServices(
+      [
+        { service: a, after: [b] },
+        { service: b, after: [a] },
+      ],
+      options(new AbortController().signal),
+    ),
+    /cycle/,
+  );
   assert.deepEqual(trace, []);
 });
 

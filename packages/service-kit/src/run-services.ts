@@ -17,7 +17,10 @@ export interface RunServicesOptions {
  * ones start at the same time); dependants stop first. Rejects with the first cause: a failed start or a service that ended by itself.
  * Throws at once, before anything starts, when `after` names a service that is not in the list or the order has a cycle.
  */
-export async function runServices(nodes: readonly ServiceNode[], options: RunServicesOptions): Promise<void> {
+export async function runServices(
+  nodes: readonly ServiceNode[],
+  options: RunServicesOptions,
+): Promise<void> {
   assertOrder(nodes);
   const { log } = options;
   const starting = new AbortController();
@@ -29,13 +32,18 @@ export async function runServices(nodes: readonly ServiceNode[], options: RunSer
   let outcome: Outcome;
   try {
     for (const node of inOrder(nodes)) {
-      const ready = Promise.all((node.after ?? []).map((service) => started.get(service) ?? Promise.resolve()));
+      const ready = Promise.all(
+        (node.after ?? []).map((service) => started.get(service) ?? Promise.resolve()),
+      );
       const start = ready.then(async () => {
         if (starting.signal.aborted) throw new Error("stopped while starting");
         touched.push(node.service);
         const beganMs = performance.now();
         await node.service.start(starting.signal);
-        log.debug({ service: node.service.name, durationMs: Math.round(performance.now() - beganMs) }, "service started");
+        log.debug(
+          { service: node.service.name, durationMs: Math.round(performance.now() - beganMs) },
+          "service started",
+        );
       });
       start.catch(() => {});
       started.set(node.service, start);
@@ -54,14 +62,23 @@ export async function runServices(nodes: readonly ServiceNode[], options: RunSer
   if (outcome.kind === "failed") throw outcome.error;
 }
 
-type Outcome = { readonly kind: "ready" } | { readonly kind: "asked" } | { readonly kind: "failed"; readonly error: unknown };
+type Outcome =
+  | { readonly kind: "ready" }
+  | { readonly kind: "asked" }
+  | { readonly kind: "failed"; readonly error: unknown };
 
 async function endOf(service: Service): Promise<Outcome> {
   try {
     await service.done;
     return { kind: "asked" };
   } catch (error) {
-    return { kind: "failed", error: new Error(`${service.name} ended: ${String(error instanceof Error ? error.message : error)}`, { cause: error }) };
+    return {
+      kind: "failed",
+      error: new Error(
+        `${service.name} ended: ${String(error instanceof Error ? error.message : error)}`,
+        { cause: error },
+      ),
+    };
   }
 }
 
@@ -72,17 +89,26 @@ function aborted(signal: AbortSignal): Promise<Outcome> {
   });
 }
 
-async function stopAll(nodes: readonly ServiceNode[], touched: readonly Service[], options: RunServicesOptions): Promise<void> {
+async function stopAll(
+  nodes: readonly ServiceNode[],
+  touched: readonly Service[],
+  options: RunServicesOptions,
+): Promise<void> {
   const deadline = AbortSignal.timeout(options.stopTimeoutMs);
   const stopped = new Map<Service, Promise<void>>();
   for (const node of inOrder(nodes).reverse()) {
     const dependants = nodes.filter((other) => other.after?.includes(node.service) === true);
-    const stop = Promise.all(dependants.map((other) => stopped.get(other.service) ?? Promise.resolve())).then(async () => {
+    const stop = Promise.all(
+      dependants.map((other) => stopped.get(other.service) ?? Promise.resolve()),
+    ).then(async () => {
       if (!touched.includes(node.service)) return;
       try {
         await node.service.stop(deadline);
       } catch (error) {
-        options.log.warn({ service: node.service.name, err: error }, "service did not stop cleanly");
+        options.log.warn(
+          { service: node.service.name, err: error },
+          "service did not stop cleanly",
+        );
       }
     });
     stopped.set(node.service, stop);
@@ -91,14 +117,18 @@ async function stopAll(nodes: readonly ServiceNode[], touched: readonly Service[
     deadline.addEventListener("abort", () => resolve("late"), { once: true });
   });
   const result = await Promise.race([Promise.all(stopped.values()), late]);
-  if (result === "late") options.log.warn({ stopTimeoutMs: options.stopTimeoutMs }, "services did not stop in time");
+  if (result === "late")
+    options.log.warn({ stopTimeoutMs: options.stopTimeoutMs }, "services did not stop in time");
 }
 
 function assertOrder(nodes: readonly ServiceNode[]): void {
   const known = new Set(nodes.map((node) => node.service));
   for (const node of nodes) {
     for (const service of node.after ?? []) {
-      invariant(known.has(service), `${node.service.name} starts after ${service.name}, which is not run`);
+      invariant(
+        known.has(service),
+        `${node.service.name} starts after ${service.name}, which is not run`,
+      );
     }
   }
   inOrder(nodes);

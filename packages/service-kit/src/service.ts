@@ -6,7 +6,9 @@
  * when one service ends by itself, and stops dependants first under one deadline.
  */
 
-export type Health = { readonly status: "ok" } | { readonly status: "failing"; readonly reason: string };
+export type Health =
+  | { readonly status: "ok" }
+  | { readonly status: "failing"; readonly reason: string };
 
 export interface Service {
   readonly name: string;

@@ -12,7 +12,11 @@ const run = promisify(execFile);
  * undefined where there is no apt-get or the archive cannot be reached; tests that want the package then skip by name.
  */
 export async function extractDebianPackage(name: string): Promise<string | undefined> {
-  const folder = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "wherry-testkit", name);
+  const folder = join(
+    process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"),
+    "wherry-testkit",
+    name,
+  );
   if (existsSync(folder)) return folder;
   const scratch = await mkdtemp(join(tmpdir(), "deb-"));
   try {
@@ -34,7 +38,11 @@ export async function extractDebianPackage(name: string): Promise<string | undef
 }
 
 async function download(name: string, cwd: string): Promise<void> {
-  const fetch = (): Promise<unknown> => run("apt-get", ["download", "-qq", "-o", "APT::Sandbox::User=root", name], { cwd, timeout: 120_000 });
+  const fetch = (): Promise<unknown> =>
+    run("apt-get", ["download", "-qq", "-o", "APT::Sandbox::User=root", name], {
+      cwd,
+      timeout: 120_000,
+    });
   try {
     await fetch();
   } catch {

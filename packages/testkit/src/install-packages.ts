@@ -26,12 +26,20 @@ export function installPackages(names: readonly string[]): InstallResult {
       chmodSync(POLICY, 0o755);
     }
     const apt = (...args: string[]): boolean =>
-      spawnSync("apt-get", ["-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=120", ...args], {
-        stdio: ["ignore", "ignore", "inherit"],
-        env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-      }).status === 0;
-    const installed = apt("install", "-y", "--no-install-recommends", ...missing) || (apt("update") && apt("install", "-y", "--no-install-recommends", ...missing));
-    return installed ? { missing: [] } : { missing: names.filter((name) => !isInstalled(name)), reason: "apt-get failed" };
+      spawnSync(
+        "apt-get",
+        ["-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=120", ...args],
+        {
+          stdio: ["ignore", "ignore", "inherit"],
+          env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+        },
+      ).status === 0;
+    const installed =
+      apt("install", "-y", "--no-install-recommends", ...missing) ||
+      (apt("update") && apt("install", "-y", "--no-install-recommends", ...missing));
+    return installed
+      ? { missing: [] }
+      : { missing: names.filter((name) => !isInstalled(name)), reason: "apt-get failed" };
   } finally {
     if (ownPolicy) rmSync(POLICY, { force: true });
   }

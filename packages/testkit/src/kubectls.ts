@@ -26,15 +26,21 @@ export async function findKubectls(): Promise<Kubectl[]> {
   }
   const debian = await extractDebianPackage("kubernetes-client");
   if (debian !== undefined) candidates.add(join(debian, "usr/bin/kubectl"));
-  const found = (await Promise.all([...candidates].map(describe))).filter((one) => one !== undefined);
+  const found = (await Promise.all([...candidates].map(describe))).filter(
+    (one) => one !== undefined,
+  );
   found.sort((a, b) => b.minor - a.minor);
   return found.filter((one, index) => one.minor !== found[index - 1]?.minor);
 }
 
 async function describe(path: string): Promise<Kubectl | undefined> {
   try {
-    const { stdout } = await promisify(execFile)(path, ["version", "--client", "--output=json"], { timeout: 20_000 });
-    const { clientVersion } = JSON.parse(stdout) as { readonly clientVersion: { readonly gitVersion: string } };
+    const { stdout } = await promisify(execFile)(path, ["version", "--client", "--output=json"], {
+      timeout: 20_000,
+    });
+    const { clientVersion } = JSON.parse(stdout) as {
+      readonly clientVersion: { readonly gitVersion: string };
+    };
     const version = clientVersion.gitVersion.replace(/^v/, "").replace(/[-+].*$/, "");
     return { path, version, minor: Number(version.split(".")[1]) };
   } catch {

@@ -19,7 +19,10 @@ export interface Machine {
   /** The command line that runs `command` inside. */
   commandLine(command: readonly string[]): readonly [string, ...string[]];
   /** Runs to the end; rejects on a non-zero exit with what was printed. */
-  exec(command: readonly string[], options?: { readonly timeoutMs?: number; readonly env?: Readonly<Record<string, string>> }): Promise<{ readonly stdout: string; readonly stderr: string }>;
+  exec(
+    command: readonly string[],
+    options?: { readonly timeoutMs?: number; readonly env?: Readonly<Record<string, string>> },
+  ): Promise<{ readonly stdout: string; readonly stderr: string }>;
   spawn(command: readonly string[], options?: SpawnOptions): ChildProcess;
   /** Ids of processes whose network or mount namespace is this machine's, the holder left out. */
   processes(): Promise<number[]>;
@@ -33,19 +36,34 @@ export interface Lab {
 
 const SUBNET = "172.31.77";
 /** Folders that a node writes to outside its data folder; each machine has its own. */
-const PRIVATE_FOLDERS = ["/run", "/var/lib/cni", "/var/lib/kubelet", "/var/log/pods", "/var/log/containers", "/etc/wherry", "/var/lib/wherry"];
+const PRIVATE_FOLDERS = [
+  "/run",
+  "/var/lib/cni",
+  "/var/lib/kubelet",
+  "/var/log/pods",
+  "/var/log/containers",
+  "/etc/wherry",
+  "/var/lib/wherry",
+];
 
 export async function createLab(): Promise<Lab> {
   const root = await mkdtemp(join(tmpdir(), "lab-"));
   const holders: ChildProcess[] = [];
   const machines: Machine[] = [];
   const hold = async (args: readonly string[], script: string): Promise<number> => {
-    const child = spawn("unshare", [...args, "sh", "-ec", `${script}\necho ready\nexec sleep infinity`], { stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const child = spawn(
+      "unshare",
+      [...args, "sh", "-ec", `${script}\necho ready\nexec sleep infinity`],
+      { stdio: ["ignore", "pipe", "pipe"], detached: true },
+    );
     holders.push(child);
     await ready(child);
     return child.pid as number;
   };
-  const switchPid = await hold(["--net"], "ip link add br0 type bridge\nip link set br0 up\nip addr add 172.31.77.254/24 dev br0");
+  const switchPid = await hold(
+    ["--net"],
+    "ip link add br0 type bridge\nip link set br0 up\nip addr add 172.31.77.254/24 dev br0",
+  );
 
   return {
     async addMachine(name) {
@@ -71,10 +89,40 @@ export async function createLab(): Promise<Lab> {
           "mount --make-rshared /",
         ].join("\n"),
       );
-      await run("nsenter", ["-t", String(switchPid), "-n", "ip", "link", "add", `port${index}`, "type", "veth", "peer", "name", "eth0", "netns", String(pid)]);
-      await run("nsenter", ["-t", String(switchPid), "-n", "ip", "link", "set", `port${index}`, "master", "br0", "up"]);
+      await run("nsenter", [
+        "-t",
+        String(switchPid),
+        "-n",
+        "ip",
+        "link",
+        "add",
+        `port${index}`,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "eth0",
+        "netns",
+        String(pid),
+      ]);
+      await run("nsenter", [
+        "-t",
+        String(switchPid),
+        "-n",
+        "ip",
+        "link",
+        "set",
+        `port${index}`,
+        "master",
+        "br0",
+        "up",
+      ]);
       const machine = createMachine(name, ip, folder, pid);
-      await machine.exec(["sh", "-ec", `ip addr add ${ip}/24 dev eth0; ip link set eth0 up; ip route add default via ${SUBNET}.254 dev eth0`]);
+      await machine.exec([
+        "sh",
+        "-ec",
+        `ip addr add ${ip}/24 dev eth0; ip link set eth0 up; ip route add default via ${SUBNET}.254 dev eth0`,
+      ]);
       machines.push(machine);
       return machine;
     },
@@ -91,7 +139,16 @@ export async function createLab(): Promise<Lab> {
 }
 
 function createMachine(name: string, ip: string, folder: string, pid: number): Machine {
-  const commandLine = (command: readonly string[]): [string, ...string[]] => ["nsenter", "-t", String(pid), "-m", "-n", "-u", "--", ...command];
+  const commandLine = (command: readonly string[]): [string, ...string[]] => [
+    "nsenter",
+    "-t",
+    String(pid),
+    "-m",
+    "-n",
+    "-u",
+    "--",
+    ...command,
+  ];
   return {
     name,
     ip,
@@ -99,7 +156,12 @@ function createMachine(name: string, ip: string, folder: string, pid: number): M
     commandLine,
     async exec(command, options = {}) {
       const [file, ...args] = commandLine(command);
-      return await run(file, args, { timeout: options.timeoutMs ?? 60_000, maxBuffer: 64 * 1024 * 1024, env: { ...process.env, ...options.env }, cwd: "/" });
+      return await run(file, args, {
+        timeout: options.timeoutMs ?? 60_000,
+        maxBuffer: 64 * 1024 * 1024,
+        env: { ...process.env, ...options.env },
+        cwd: "/",
+      });
     },
     spawn(command, options = {}) {
       const [file, ...args] = commandLine(command);
@@ -110,12 +172,17 @@ function createMachine(name: string, ip: string, folder: string, pid: number): M
 }
 
 async function processesOf(holder: number): Promise<number[]> {
-  const namespaceOf = async (pid: string, kind: string): Promise<string | undefined> => await readlink(`/proc/${pid}/ns/${kind}`).catch(() => undefined);
-  const [mount, net] = await Promise.all([namespaceOf(String(holder), "mnt"), namespaceOf(String(holder), "net")]);
+  const namespaceOf = async (pid: string, kind: string): Promise<string | undefined> =>
+    await readlink(`/proc/${pid}/ns/${kind}`).catch(() => undefined);
+  const [mount, net] = await Promise.all([
+    namespaceOf(String(holder), "mnt"),
+    namespaceOf(String(holder), "net"),
+  ]);
   const found: number[] = [];
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry) || entry === String(holder)) continue;
-    if ((await namespaceOf(entry, "mnt")) === mount || (await namespaceOf(entry, "net")) === net) found.push(Number(entry));
+    if ((await namespaceOf(entry, "mnt")) === mount || (await namespaceOf(entry, "net")) === net)
+      found.push(Number(entry));
   }
   return found;
 }

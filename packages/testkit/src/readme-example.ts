@@ -17,11 +17,19 @@ export async function runReadmeExample(packageUrl: string): Promise<string[]> {
   try {
     const file = join(scratch, "example.ts");
     await writeFile(file, block);
-    const { stdout } = await promisify(execFile)(process.execPath, [file], { cwd: folder, timeout: 30_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, [file], {
+      cwd: folder,
+      timeout: 30_000,
+    });
     const printed = stdout.split("\n").slice(0, -1);
-    const expected = [...block.matchAll(/console\.log\(.*\);\s*\/\/ (.+)$/gm)].map((match) => match[1]);
+    const expected = [...block.matchAll(/console\.log\(.*\);\s*\/\/ (.+)$/gm)].map(
+      (match) => match[1],
+    );
     for (const [index, text] of expected.entries()) {
-      if (printed[index] !== text) throw new Error(`README example of ${folder}: line ${index + 1} printed "${printed[index]}", the README says "${text}"`);
+      if (printed[index] !== text)
+        throw new Error(
+          `README example of ${folder}: line ${index + 1} printed "${printed[index]}", the README says "${text}"`,
+        );
     }
     return printed;
   } finally {

@@ -3,14 +3,26 @@ import { globSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { findBreaches, type SourceFile, type WorkspacePackage } from "./repository-breaches.ts";
 
-const packages: WorkspacePackage[] = globSync(["packages/*/package.json", "services/*/package.json", "e2e/package.json"]).map((manifest) => {
+const packages: WorkspacePackage[] = globSync([
+  "packages/*/package.json",
+  "services/*/package.json",
+  "e2e/package.json",
+]).map((manifest) => {
   const content = JSON.parse(readFileSync(manifest, "utf8")) as WorkspacePackage["manifest"];
   const folder = dirname(manifest);
-  return { folder, manifest: content, hasReadme: globSync(join(folder, "README.md")).length === 1, hasIndex: globSync(join(folder, "src/index.ts")).length === 1 };
+  return {
+    folder,
+    manifest: content,
+    hasReadme: globSync(join(folder, "README.md")).length === 1,
+    hasIndex: globSync(join(folder, "src/index.ts")).length === 1,
+  };
 });
-const files: SourceFile[] = globSync(["{packages,services,e2e}/**/*.{ts,js,mjs,md,json}", "*.{md,json,yaml}", ".ci/*"], {
-  exclude: (path) => /(^|\/)(node_modules|dist|\.report|\.turbo)$/.test(path),
-})
+const files: SourceFile[] = globSync(
+  ["{packages,services,e2e}/**/*.{ts,js,mjs,md,json}", "*.{md,json,yaml}", ".ci/*"],
+  {
+    exclude: (path) => /(^|\/)(node_modules|dist|\.report|\.turbo)$/.test(path),
+  },
+)
   .filter((path) => !/(^|\/)(node_modules|dist|\.report|\.turbo)\//.test(path))
   .map((path) => ({ path, name: basename(path), text: readFileSync(path, "utf8") }));
 

@@ -6,7 +6,10 @@ import { basename } from "node:path";
 const [name, ...rest] = process.argv.slice(2);
 const file = `e2e/bench/${name}.ts`;
 if (name === undefined || name === "report" || !existsSync(file)) {
-  const names = globSync("e2e/bench/*.ts").map((one) => basename(one, ".ts")).filter((one) => one !== "report").sort();
+  const names = globSync("e2e/bench/*.ts")
+    .map((one) => basename(one, ".ts"))
+    .filter((one) => one !== "report")
+    .sort();
   console.error(`usage: npm run bench -- NAME [--json FILE]; benchmarks: ${names.join(" ")}`);
   process.exit(2);
 }

@@ -12,19 +12,39 @@ import type { TestSummary } from "./summary-reporter.ts";
 const size = process.env["WHERRY_TEST_SIZE"] ?? "small";
 const install = installPackages(TEST_PACKAGES);
 if (install.missing.length > 0) {
-  console.error(`not installed: ${install.missing.join(" ")} (${install.reason}); the tests that need them are skipped`);
+  console.error(
+    `not installed: ${install.missing.join(" ")} (${install.reason}); the tests that need them are skipped`,
+  );
 }
-const { status } = spawnSync("npx", ["--prefer-offline", "-y", "pnpm@12.21.0", "exec", "turbo", "run", "check", "lint", "rules", "test", "--continue", "--output-logs=errors-only", ...process.argv.slice(2)], {
-  stdio: "inherit",
-  env: {
-    ...process.env,
-    TURBO_TELEMETRY_DISABLED: "1",
-    DO_NOT_TRACK: "1",
-    WHERRY_TEST_SIZE: size,
-    // A cached result holds only for the same user and the same servers.
-    WHERRY_TEST_FINGERPRINT: `uid=${process.getuid?.()} ${installedVersions(TEST_PACKAGES)}`,
+const { status } = spawnSync(
+  "npx",
+  [
+    "--prefer-offline",
+    "-y",
+    "pnpm@12.21.0",
+    "exec",
+    "turbo",
+    "run",
+    "check",
+    "lint",
+    "rules",
+    "test",
+    "--continue",
+    "--output-logs=errors-only",
+    ...process.argv.slice(2),
+  ],
+  {
+    stdio: "inherit",
+    env: {
+      ...process.env,
+      TURBO_TELEMETRY_DISABLED: "1",
+      DO_NOT_TRACK: "1",
+      WHERRY_TEST_SIZE: size,
+      // A cached result holds only for the same user and the same servers.
+      WHERRY_TEST_FINGERPRINT: `uid=${process.getuid?.()} ${installedVersions(TEST_PACKAGES)}`,
+    },
   },
-});
+);
 
 let passed = 0;
 let failed = 0;
@@ -43,7 +63,8 @@ for (const manifest of globSync("{packages,services}/*/package.json")) {
   failed += summary.failed;
   skipped += summary.skipped.length;
   for (const name of summary.failures) console.log(`failed: ${folder}: ${name}`);
-  for (const one of summary.skipped) console.log(`skipped: ${folder}: ${one.name}${one.reason === "" ? "" : ` (${one.reason})`}`);
+  for (const one of summary.skipped)
+    console.log(`skipped: ${folder}: ${one.name}${one.reason === "" ? "" : ` (${one.reason})`}`);
 }
 if (status !== 0 && failed === 0) {
   console.error("type check, lint or repository rules failed; see above");

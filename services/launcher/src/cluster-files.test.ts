@@ -29,7 +29,10 @@ test("a second start finds everything as it was", async () => {
   const first = await ensureClusterFiles(options());
   const second = await ensureClusterFiles(options());
   assert.deepEqual(second, first);
-  assert.deepEqual(subjectOf(new X509Certificate(first.admin.certPem)), { commonName: "system:admin", organizations: ["system:masters"] });
+  assert.deepEqual(subjectOf(new X509Certificate(first.admin.certPem)), {
+    commonName: "system:admin",
+    organizations: ["system:masters"],
+  });
   assert.equal((await stat(join(dataDir, "server/tls/client-admin.key"))).mode & 0o777, 0o600);
   const token = parseToken(await readFile(join(dataDir, "server/node-token"), "utf8"));
   assert.equal(token.caHash, caHash(first.serverCa.certPem));

@@ -82,11 +82,34 @@ export async function ensureClusterFiles(options: ClusterFilesOptions): Promise<
     ensureAuthority(join(tlsDir, "request-header-ca"), `wherry-request-header-ca@${stamp}`),
   ]);
   const client = (file: string, commonName: string, ...organizations: string[]): Promise<KeyPair> =>
-    ensureLeaf({ file: join(tlsDir, file), authority: clientCa, subject: { commonName, organizations }, usages: ["client"] }, options.nowMs);
-
-  const [serving, admin, kubeApiserver, controller, scheduler, supervisor, authProxy, serviceKeyPem] = await Promise.all([
     ensureLeaf(
-      { file: join(tlsDir, "serving-kube-apiserver"), authority: serverCa, subject: { commonName: "kube-apiserver" }, usages: ["server"], sans: servingNames(options) },
+      {
+        file: join(tlsDir, file),
+        authority: clientCa,
+        subject: { commonName, organizations },
+        usages: ["client"],
+      },
+      options.nowMs,
+    );
+
+  const [
+    serving,
+    admin,
+    kubeApiserver,
+    controller,
+    scheduler,
+    supervisor,
+    authProxy,
+    serviceKeyPem,
+  ] = await Promise.all([
+    ensureLeaf(
+      {
+        file: join(tlsDir, "serving-kube-apiserver"),
+        authority: serverCa,
+        subject: { commonName: "kube-apiserver" },
+        usages: ["server"],
+        sans: servingNames(options),
+      },
       options.nowMs,
     ),
     client("client-admin", "system:admin", "system:masters"),
@@ -94,17 +117,46 @@ export async function ensureClusterFiles(options: ClusterFilesOptions): Promise<
     client("client-controller", "system:kube-controller-manager"),
     client("client-scheduler", "system:kube-scheduler"),
     client("client-supervisor", "system:k3s-supervisor", "system:masters"),
-    ensureLeaf({ file: join(tlsDir, "client-auth-proxy"), authority: requestHeaderCa, subject: { commonName: "system:auth-proxy" }, usages: ["client"] }, options.nowMs),
+    ensureLeaf(
+      {
+        file: join(tlsDir, "client-auth-proxy"),
+        authority: requestHeaderCa,
+        subject: { commonName: "system:auth-proxy" },
+        usages: ["client"],
+      },
+      options.nowMs,
+    ),
     ensureServiceKey(join(tlsDir, "service.key")),
   ]);
   const tokens = await ensureTokens(serverDir, caHash(serverCa.certPem), options);
-  return { tlsDir, serverCa, clientCa, requestHeaderCa, serving, admin, kubeApiserver, controller, scheduler, supervisor, authProxy, serviceKeyPem, ...tokens };
+  return {
+    tlsDir,
+    serverCa,
+    clientCa,
+    requestHeaderCa,
+    serving,
+    admin,
+    kubeApiserver,
+    controller,
+    scheduler,
+    supervisor,
+    authProxy,
+    serviceKeyPem,
+    ...tokens,
+  };
 }
 
 function servingNames(options: ClusterFilesOptions): SubjectAltNames {
   const domain = options.clusterDomain;
   return {
-    dns: unique(["kubernetes", "kubernetes.default", "kubernetes.default.svc", `kubernetes.default.svc.${domain}`, "localhost", ...options.serverNames]),
+    dns: unique([
+      "kubernetes",
+      "kubernetes.default",
+      "kubernetes.default.svc",
+      `kubernetes.default.svc.${domain}`,
+      "localhost",
+      ...options.serverNames,
+    ]),
     ips: unique(["127.0.0.1", "::1", options.apiserverServiceIp, ...options.serverIps]),
   };
 }
@@ -120,7 +172,12 @@ async function ensureAuthority(base: string, commonName: string): Promise<KeyPai
 async function ensureLeaf(plan: LeafPlan, nowMs: number): Promise<KeyPair> {
   const existing = await readPair(plan.file);
   if (existing !== undefined && isCurrent(existing, plan, nowMs)) return existing;
-  const leaf = await issueCertificate(plan.authority, { subject: plan.subject, usages: plan.usages, nowMs, ...(plan.sans === undefined ? {} : { sans: plan.sans }) });
+  const leaf = await issueCertificate(plan.authority, {
+    subject: plan.subject,
+    usages: plan.usages,
+    nowMs,
+    ...(plan.sans === undefined ? {} : { sans: plan.sans }),
+  });
   await writePair(plan.file, leaf);
   return leaf;
 }
@@ -131,7 +188,9 @@ function isCurrent(pair: KeyPair, plan: LeafPlan, nowMs: number): boolean {
   if (!certificate.verify(new X509Certificate(plan.authority.certPem).publicKey)) return false;
   if (subjectOf(certificate).commonName !== plan.subject.commonName) return false;
   const names = new Set(sansOf(certificate).map(canonicalName));
-  return [...(plan.sans?.dns ?? []), ...(plan.sans?.ips ?? [])].every((name) => names.has(canonicalName(name)));
+  return [...(plan.sans?.dns ?? []), ...(plan.sans?.ips ?? [])].every((name) =>
+    names.has(canonicalName(name)),
+  );
 }
 
 /** IPv6 addresses are printed in long form in certificates ("0:0:0:0:0:0:0:1"). */
@@ -156,17 +215,35 @@ interface Tokens {
   readonly agentToken: string;
 }
 
-async function ensureTokens(serverDir: string, hash: string, options: ClusterFilesOptions): Promise<Tokens> {
+async function ensureTokens(
+  serverDir: string,
+  hash: string,
+  options: ClusterFilesOptions,
+): Promise<Tokens> {
   const tokenFile = join(serverDir, "token");
   const stored = await readOptional(tokenFile);
   const serverPassword = passwordOf(options.token) ?? passwordOf(stored) ?? newPassword();
   const agentPassword = passwordOf(options.agentToken) ?? serverPassword;
-  const serverToken = formatToken({ kind: "password", caHash: hash, user: "server", password: serverPassword });
-  const agentToken = formatToken({ kind: "password", caHash: hash, user: "node", password: agentPassword });
+  const serverToken = formatToken({
+    kind: "password",
+    caHash: hash,
+    user: "server",
+    password: serverPassword,
+  });
+  const agentToken = formatToken({
+    kind: "password",
+    caHash: hash,
+    user: "node",
+    password: agentPassword,
+  });
   if (stored?.trim() !== serverToken) await writeSecret(tokenFile, `${serverToken}\n`);
-  if (options.agentToken !== undefined) await writeSecret(join(serverDir, "agent-token"), `${agentToken}\n`);
+  if (options.agentToken !== undefined)
+    await writeSecret(join(serverDir, "agent-token"), `${agentToken}\n`);
   await symlink("token", join(serverDir, "node-token")).catch(ignoreExisting);
-  await writeSecret(join(serverDir, "cred", "passwd"), `${agentPassword},node,node,k3s:agent\n${serverPassword},server,server,k3s:server\n`);
+  await writeSecret(
+    join(serverDir, "cred", "passwd"),
+    `${agentPassword},node,node,k3s:agent\n${serverPassword},server,server,k3s:server\n`,
+  );
   return { serverPassword, agentPassword, serverToken, agentToken };
 }
 

@@ -1,4 +1,11 @@
-import { cidrContains, cidrsOverlap, formatAddress, nthAddress, parseCidr, tryParseAddress } from "@wherry/net";
+import {
+  cidrContains,
+  cidrsOverlap,
+  formatAddress,
+  nthAddress,
+  parseCidr,
+  tryParseAddress,
+} from "@wherry/net";
 import { UsageError, type FlagValues } from "@wherry/service-kit";
 import type { ClusterSettings } from "@wherry/tunnel-proxy";
 import { isSet, listOf, oneOf, textOf } from "./flag-values.ts";
@@ -18,14 +25,25 @@ export function clusterSettingsOf(values: FlagValues): ServerClusterSettings {
   const clusterCidr = cidrOf(values, "cluster-cidr", "10.42.0.0/16");
   const serviceCidr = cidrOf(values, "service-cidr", "10.43.0.0/16");
   const services = parseCidr(serviceCidr);
-  if (cidrsOverlap(parseCidr(clusterCidr), services)) throw new UsageError(`--cluster-cidr ${clusterCidr} and --service-cidr ${serviceCidr} overlap; choose ranges that share no address`);
-  const clusterDns = textOf(values, "cluster-dns") ?? formatAddress(nthAddress(services, DNS_INDEX));
+  if (cidrsOverlap(parseCidr(clusterCidr), services))
+    throw new UsageError(
+      `--cluster-cidr ${clusterCidr} and --service-cidr ${serviceCidr} overlap; choose ranges that share no address`,
+    );
+  const clusterDns =
+    textOf(values, "cluster-dns") ?? formatAddress(nthAddress(services, DNS_INDEX));
   const dns = tryParseAddress(clusterDns);
-  if (dns === undefined) throw new UsageError(`--cluster-dns must be an IP address, not "${clusterDns}"`);
-  if (!cidrContains(services, dns)) throw new UsageError(`--cluster-dns ${clusterDns} does not lie in the service CIDR ${serviceCidr}`);
+  if (dns === undefined)
+    throw new UsageError(`--cluster-dns must be an IP address, not "${clusterDns}"`);
+  if (!cidrContains(services, dns))
+    throw new UsageError(
+      `--cluster-dns ${clusterDns} does not lie in the service CIDR ${serviceCidr}`,
+    );
   const disabled = listOf(values, "disable");
   const unknown = disabled.find((name) => !PACKAGED.includes(name));
-  if (unknown !== undefined) throw new UsageError(`--disable ${unknown}: there is no such packaged component; there are ${PACKAGED.join(", ")}`);
+  if (unknown !== undefined)
+    throw new UsageError(
+      `--disable ${unknown}: there is no such packaged component; there are ${PACKAGED.join(", ")}`,
+    );
   return {
     clusterCidr,
     serviceCidr,
@@ -44,7 +62,9 @@ function cidrOf(values: FlagValues, name: string, otherwise: string): string {
   try {
     parseCidr(text);
   } catch (error) {
-    throw new UsageError(`--${name} must be a CIDR such as ${otherwise}, not "${text}"`, { cause: error });
+    throw new UsageError(`--${name} must be a CIDR such as ${otherwise}, not "${text}"`, {
+      cause: error,
+    });
   }
   return text;
 }
@@ -53,6 +73,7 @@ function portRangeOf(values: FlagValues): { readonly first: number; readonly las
   const text = textOf(values, "service-node-port-range") ?? "30000-32767";
   const [, first = "", last = ""] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? [];
   const range = { first: Number(first), last: Number(last) };
-  if (first === "" || range.first < 1 || range.last > 65_535 || range.first > range.last) throw new UsageError(`--service-node-port-range must be FIRST-LAST, not "${text}"`);
+  if (first === "" || range.first < 1 || range.last > 65_535 || range.first > range.last)
+    throw new UsageError(`--service-node-port-range must be FIRST-LAST, not "${text}"`);
   return range;
 }

@@ -5,7 +5,16 @@ import { controllerManagerConfig, createControllerManager } from "@wherry/contro
 import { createDatastore, type DatastoreConfig } from "@wherry/datastore";
 import type { UserInfo } from "@wherry/machinery";
 import { createScheduler, schedulerConfig } from "@wherry/scheduler";
-import { createDeferred, createService, parseConfig, type Clock, type Logger, type MetricsRegistry, type Service, type ServiceNode } from "@wherry/service-kit";
+import {
+  createDeferred,
+  createService,
+  parseConfig,
+  type Clock,
+  type Logger,
+  type MetricsRegistry,
+  type Service,
+  type ServiceNode,
+} from "@wherry/service-kit";
 import { createTunnelProxy, tunnelProxyConfig, type TunnelProxy } from "@wherry/tunnel-proxy";
 import type { ClusterFiles } from "./cluster-files.ts";
 import type { ServerClusterSettings } from "./cluster-settings.ts";
@@ -45,7 +54,10 @@ export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
     parseConfig(apiserverConfig, {
       clientCaPem: files.clientCa.certPem,
       requestHeader: { caPem: files.requestHeaderCa.certPem, allowedNames: ["system:auth-proxy"] },
-      serviceAccount: { issuers: [`https://kubernetes.default.svc.${settings.clusterDomain}`], signingKeyPem: files.serviceKeyPem },
+      serviceAccount: {
+        issuers: [`https://kubernetes.default.svc.${settings.clusterDomain}`],
+        signingKeyPem: files.serviceKeyPem,
+      },
       serviceCidrs: [settings.serviceCidr],
       nodePorts: settings.nodePorts,
       advertiseAddress: options.advertise.address,
@@ -58,7 +70,8 @@ export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
       storeRevision: () => datastore.store.revision,
       dialer: {
         dialKubelet: (node, signal) => tunnelProxy.dialer.dialKubelet(node, signal),
-        dialFromNode: (node, host, port, signal) => tunnelProxy.dialer.dialFromNode(node, host, port, signal),
+        dialFromNode: (node, host, port, signal) =>
+          tunnelProxy.dialer.dialFromNode(node, host, port, signal),
       },
     },
   );
@@ -83,10 +96,19 @@ export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
       advertisePort: options.advertise.port,
       serverNodeName: options.nodeName,
     }),
-    { ...common, api: client(identities.supervisor), upstream: apiserver.handler, apiReady: () => apiserver.health().status === "ok" },
+    {
+      ...common,
+      api: client(identities.supervisor),
+      upstream: apiserver.handler,
+      apiReady: () => apiserver.health().status === "ok",
+    },
   );
   const listening = createDeferred();
-  const open = createService({ name: "listening", start: async () => listening.resolve(), stop: async () => {} });
+  const open = createService({
+    name: "listening",
+    start: async () => listening.resolve(),
+    stop: async () => {},
+  });
   const nodes: ServiceNode[] = [
     { service: datastore },
     { service: apiserver, after: [datastore] },
@@ -96,12 +118,25 @@ export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
   const add = (service: Service): void => void nodes.push({ service, after: [apiserver] });
   if (options.withControllers) {
     add(
-      createControllerManager(parseConfig(controllerManagerConfig, { clusterCidr: settings.clusterCidr, serviceCidr: settings.serviceCidr, rootCaPem: files.serverCa.certPem }), {
-        ...common,
-        api: client(identities.controllerManager),
-      }),
+      createControllerManager(
+        parseConfig(controllerManagerConfig, {
+          clusterCidr: settings.clusterCidr,
+          serviceCidr: settings.serviceCidr,
+          rootCaPem: files.serverCa.certPem,
+        }),
+        {
+          ...common,
+          api: client(identities.controllerManager),
+        },
+      ),
     );
   }
-  if (options.withScheduler) add(createScheduler(parseConfig(schedulerConfig, {}), { ...common, api: client(identities.scheduler) }));
+  if (options.withScheduler)
+    add(
+      createScheduler(parseConfig(schedulerConfig, {}), {
+        ...common,
+        api: client(identities.scheduler),
+      }),
+    );
   return { nodes, apiserver, tunnelProxy, client, listening: listening.promise };
 }

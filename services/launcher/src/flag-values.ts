@@ -20,11 +20,17 @@ export function integerOf(values: FlagValues, name: string): number | undefined 
   return typeof value === "number" ? value : undefined;
 }
 
-export function oneOf<T extends string>(values: FlagValues, name: string, allowed: readonly T[], otherwise: T): T {
+export function oneOf<T extends string>(
+  values: FlagValues,
+  name: string,
+  allowed: readonly T[],
+  otherwise: T,
+): T {
   const value = textOf(values, name);
   if (value === undefined) return otherwise;
   const found = allowed.find((one) => one === value);
-  if (found === undefined) throw new UsageError(`--${name} must be ${allowed.join(" or ")}, not "${value}"`);
+  if (found === undefined)
+    throw new UsageError(`--${name} must be ${allowed.join(" or ")}, not "${value}"`);
   return found;
 }
 

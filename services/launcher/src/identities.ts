@@ -1,7 +1,10 @@
 import type { UserInfo } from "@wherry/machinery";
 
 /** The in-process identities: one per client, none of them an administrator. */
-const user = (name: string, ...groups: readonly string[]): UserInfo => ({ name, groups: [...groups, "system:authenticated"] });
+const user = (name: string, ...groups: readonly string[]): UserInfo => ({
+  name,
+  groups: [...groups, "system:authenticated"],
+});
 
 export const identities = {
   scheduler: user("system:kube-scheduler"),

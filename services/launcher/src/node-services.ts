@@ -1,6 +1,11 @@
 /** A node: containerd, pod network, service routing, cluster DNS and the node agent, over one API client and one set of informers. */
 import { join } from "node:path";
-import { createInformerFactory, resources, type ApiClient, type InformerFactory } from "@wherry/client";
+import {
+  createInformerFactory,
+  resources,
+  type ApiClient,
+  type InformerFactory,
+} from "@wherry/client";
 import { createContainerdRuntime } from "@wherry/cri-api";
 import { findCondition, type Node } from "@wherry/machinery";
 import { createCommandRunner } from "@wherry/net";
@@ -18,7 +23,15 @@ import {
   serviceRouterConfig,
   type NodeAgent,
 } from "@wherry/node-agent";
-import { createService, parseConfig, type Clock, type Logger, type MetricsRegistry, type Service, type ServiceNode } from "@wherry/service-kit";
+import {
+  createService,
+  parseConfig,
+  type Clock,
+  type Logger,
+  type MetricsRegistry,
+  type Service,
+  type ServiceNode,
+} from "@wherry/service-kit";
 import type { ClusterSettings } from "@wherry/tunnel-proxy";
 import type { NodeSettings } from "./node-settings.ts";
 import { findNodeTools } from "./node-tools.ts";
@@ -51,14 +64,30 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
   const run = createCommandRunner();
   const paths = networkPaths(node.dataDir);
   const cniConfDir = paths.cniConfDir;
-  const { cniBinDir } = findNodeTools({ dataDir: node.dataDir, path: options.searchPath, managesContainerd: node.runtimeEndpoint === undefined, managesNetwork: cluster.flannelBackend !== "none" });
+  const { cniBinDir } = findNodeTools({
+    dataDir: node.dataDir,
+    path: options.searchPath,
+    managesContainerd: node.runtimeEndpoint === undefined,
+    managesNetwork: cluster.flannelBackend !== "none",
+  });
   const informers = createInformerFactory({ client: api, clock, log, metrics });
   const shared = { api, informers, run, clock, log };
-  const containerd = createContainerdService({ dataDir: node.dataDir, cniConfDir, ...(cniBinDir === undefined ? {} : { cniBinDirs: [cniBinDir] }) }, { log, clock });
+  const containerd = createContainerdService(
+    {
+      dataDir: node.dataDir,
+      cniConfDir,
+      ...(cniBinDir === undefined ? {} : { cniBinDirs: [cniBinDir] }),
+    },
+    { log, clock },
+  );
   const socket = node.runtimeEndpoint ?? containerd.socket;
   const runtime = createContainerdRuntime({ socket, log });
 
-  const watcher = createService({ name: "informers", start: async () => informers.start(), stop: () => informers.stop() });
+  const watcher = createService({
+    name: "informers",
+    start: async () => informers.start(),
+    stop: () => informers.stop(),
+  });
   const network = createPodNetwork(
     parseConfig(podNetworkConfig, {
       nodeName: node.nodeName,
@@ -73,7 +102,12 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
     shared,
   );
   const router = createServiceRouter(
-    parseConfig(serviceRouterConfig, { nodeName: node.nodeName, clusterCidr: cluster.clusterCidr, dnsAddresses: [cluster.clusterDns], routeServices: !cluster.disableKubeProxy }),
+    parseConfig(serviceRouterConfig, {
+      nodeName: node.nodeName,
+      clusterCidr: cluster.clusterCidr,
+      dnsAddresses: [cluster.clusterDns],
+      routeServices: !cluster.disableKubeProxy,
+    }),
     shared,
   );
   const agent = createNodeAgent(
@@ -96,9 +130,16 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
     }),
     { api, runtime, clock, log, metrics, informers },
   );
-  const nodes: ServiceNode[] = [{ service: watcher }, { service: network, after: [watcher] }, { service: router, after: [watcher] }];
+  const nodes: ServiceNode[] = [
+    { service: watcher },
+    { service: network, after: [watcher] },
+    { service: router, after: [watcher] },
+  ];
   if (node.runtimeEndpoint === undefined) nodes.push({ service: containerd });
-  nodes.push({ service: agent, after: [watcher, ...(node.runtimeEndpoint === undefined ? [containerd] : [])] });
+  nodes.push({
+    service: agent,
+    after: [watcher, ...(node.runtimeEndpoint === undefined ? [containerd] : [])],
+  });
   nodes.push({ service: createReadyNotice(options, informers), after: [agent, network] });
   if (!cluster.disableDns) {
     const dns = createClusterDns(
@@ -109,7 +150,14 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
         clusterCidrs: [cluster.clusterCidr, cluster.serviceCidr],
         resolvConf: node.resolvConf,
         runDir: paths.dnsRunDir,
-        dnsCommand: [...options.nodeCommand.slice(0, 1), "--no-opt", "--no-maglev", "--no-sparkplug", "--max-semi-space-size=1", dnsProgramFile()],
+        dnsCommand: [
+          ...options.nodeCommand.slice(0, 1),
+          "--no-opt",
+          "--no-maglev",
+          "--no-sparkplug",
+          "--max-semi-space-size=1",
+          dnsProgramFile(),
+        ],
       }),
       shared,
     );
@@ -126,7 +174,12 @@ function createReadyNotice(options: NodeServicesOptions, informers: InformerFact
     async start() {
       let reported = false;
       const seen = (node: Node): void => {
-        if (reported || node.metadata.name !== options.node.nodeName || findCondition(node.status?.conditions, "Ready")?.status !== "True") return;
+        if (
+          reported ||
+          node.metadata.name !== options.node.nodeName ||
+          findCondition(node.status?.conditions, "Ready")?.status !== "True"
+        )
+          return;
         reported = true;
         options.onNodeReady();
       };

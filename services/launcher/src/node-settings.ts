@@ -33,10 +33,14 @@ export interface NodeTaint {
 const NODE_ID_FILE = "/etc/wherry/node/id";
 const PAUSE_IMAGE = "wherry.local/pause:1";
 
-export async function nodeSettingsOf(values: FlagValues, context: ProcessContext): Promise<NodeSettings> {
+export async function nodeSettingsOf(
+  values: FlagValues,
+  context: ProcessContext,
+): Promise<NodeSettings> {
   const kubelet = kubeletArgs(values);
   const pauseImage = textOf(values, "pause-image");
-  if (pauseImage !== undefined && pauseImage !== PAUSE_IMAGE) throw new UsageError(`--pause-image: only the built-in ${PAUSE_IMAGE} is supported`);
+  if (pauseImage !== undefined && pauseImage !== PAUSE_IMAGE)
+    throw new UsageError(`--pause-image: only the built-in ${PAUSE_IMAGE} is supported`);
   return {
     dataDir: dataDirOf(values, context),
     nodeName: await nodeNameOf(values),
@@ -61,7 +65,10 @@ function addressesOf(values: FlagValues, name: string): readonly string[] {
 }
 
 export function dataDirOf(values: FlagValues, context: ProcessContext): string {
-  return textOf(values, "data-dir") ?? (context.isRoot ? "/var/lib/wherry" : join(context.env["HOME"] ?? "/tmp", ".wherry"));
+  return (
+    textOf(values, "data-dir") ??
+    (context.isRoot ? "/var/lib/wherry" : join(context.env["HOME"] ?? "/tmp", ".wherry"))
+  );
 }
 
 const KUBELET_ARGS = ["cgroup-root", "max-pods", "root-dir"];
@@ -70,15 +77,22 @@ const KUBELET_ARGS = ["cgroup-root", "max-pods", "root-dir"];
 function kubeletArgs(values: FlagValues): Map<string, string> {
   const args = new Map(Object.entries(pairsOf(values, "kubelet-arg")));
   for (const [name, value] of args) {
-    if (!KUBELET_ARGS.includes(name)) throw new UsageError(`--kubelet-arg ${name} is not supported; supported are ${KUBELET_ARGS.join(", ")}`);
-    if (name === "max-pods" && !/^[1-9]\d*$/.test(value)) throw new UsageError(`--kubelet-arg max-pods must be a whole number, not "${value}"`);
+    if (!KUBELET_ARGS.includes(name))
+      throw new UsageError(
+        `--kubelet-arg ${name} is not supported; supported are ${KUBELET_ARGS.join(", ")}`,
+      );
+    if (name === "max-pods" && !/^[1-9]\d*$/.test(value))
+      throw new UsageError(`--kubelet-arg max-pods must be a whole number, not "${value}"`);
   }
   return args;
 }
 
 async function nodeNameOf(values: FlagValues): Promise<string> {
   const name = (textOf(values, "node-name") ?? hostname()).toLowerCase();
-  if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) throw new UsageError(`the node name "${name}" is not a valid DNS subdomain; choose one with --node-name`);
+  if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name))
+    throw new UsageError(
+      `the node name "${name}" is not a valid DNS subdomain; choose one with --node-name`,
+    );
   return isSet(values, "with-node-id") ? `${name}-${await machineId()}` : name;
 }
 
@@ -93,7 +107,11 @@ async function machineId(): Promise<string> {
 }
 
 function parseTaint(text: string): NodeTaint {
-  const [, key, value, effect] = /^([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)$/.exec(text) ?? [];
-  if (key === undefined || effect === undefined) throw new UsageError(`--node-taint must be KEY=VALUE:EFFECT with effect NoSchedule, PreferNoSchedule or NoExecute, not "${text}"`);
+  const [, key, value, effect] =
+    /^([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)$/.exec(text) ?? [];
+  if (key === undefined || effect === undefined)
+    throw new UsageError(
+      `--node-taint must be KEY=VALUE:EFFECT with effect NoSchedule, PreferNoSchedule or NoExecute, not "${text}"`,
+    );
   return { key, effect: effect as NodeTaint["effect"], ...(value === undefined ? {} : { value }) };
 }

@@ -1,4 +1,11 @@
-import { describeFlags, exitCode, readConfigArgs, resolveFlags, UsageError, type ProcessContext } from "@wherry/service-kit";
+import {
+  describeFlags,
+  exitCode,
+  readConfigArgs,
+  resolveFlags,
+  UsageError,
+  type ProcessContext,
+} from "@wherry/service-kit";
 import type { Command, CommandEntry } from "./command.ts";
 import { agentFlags, serverFlags } from "./server-flags.ts";
 import { VERSION } from "./version.ts";
@@ -6,7 +13,10 @@ import { VERSION } from "./version.ts";
 const DEFAULT_CONFIG_FILE = "/etc/wherry/config.yaml";
 
 /** Finds the subcommand, resolves its flags from line, environment and config file, and runs it. */
-export async function runCommand(commands: readonly CommandEntry[], context: ProcessContext): Promise<number | void> {
+export async function runCommand(
+  commands: readonly CommandEntry[],
+  context: ProcessContext,
+): Promise<number | void> {
   const args = context.args[0] === "--" ? context.args.slice(1) : context.args;
   const [name, ...rest] = args;
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
@@ -20,17 +30,22 @@ export async function runCommand(commands: readonly CommandEntry[], context: Pro
   const entry = commands.find((one) => one.name === name);
   if (entry === undefined) throw new UsageError(`unknown command "${name}"; see wherry --help`);
   const command = await entry.load();
-  if (command.takes === "everything") return await command.run(context, { values: {}, positionals: rest });
+  if (command.takes === "everything")
+    return await command.run(context, { values: {}, positionals: rest });
   if (rest.includes("--help") || rest.includes("-h")) {
-    context.stdout(`${entry.summary}\n\nUsage: ${command.usage}\n\n${describeFlags(command.flags)}\n`);
+    context.stdout(
+      `${entry.summary}\n\nUsage: ${command.usage}\n\n${describeFlags(command.flags)}\n`,
+    );
     return exitCode.ok;
   }
   const sources = { args: rest, env: context.env };
   const first = resolveFlags(command.flags, { ...sources, fileArgs: [] });
-  const fileArgs = command.readsConfigFile === true ? await argsOfConfigFile(command, first.values["config"]) : [];
+  const fileArgs =
+    command.readsConfigFile === true ? await argsOfConfigFile(command, first.values["config"]) : [];
   const flags = resolveFlags(command.flags, { ...sources, fileArgs });
   const [word] = flags.positionals;
-  if (word !== undefined && command.takes === undefined) throw new UsageError(`${name} takes no argument "${word}"; see wherry ${name} --help`);
+  if (word !== undefined && command.takes === undefined)
+    throw new UsageError(`${name} takes no argument "${word}"; see wherry ${name} --help`);
   return await command.run(context, flags);
 }
 

@@ -34,7 +34,10 @@ export async function buildSampleImage(options: SampleImageOptions): Promise<Buf
       { path: "bin/busybox", content: binary, mode: 0o755 },
       ...applets.map((name) => ({ path: `bin/${name}`, linkTo: "busybox" })),
       { path: "bin/serve", content: serveScript(options.tag), mode: 0o755 },
-      { path: "etc/passwd", content: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n" },
+      {
+        path: "etc/passwd",
+        content: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+      },
       { path: "etc/group", content: "root:x:0:\nnobody:x:65534:\n" },
       { path: "www/index.html", content: "" },
     ],

@@ -10,7 +10,10 @@ import { extractDebianPackage, installPackages, NODE_PACKAGES } from "@wherry/te
 
 const args = process.argv.slice(2);
 const named = args.findIndex((arg) => arg === "--data-dir" || arg === "-d");
-const dataDir = (named < 0 ? args.find((arg) => arg.startsWith("--data-dir="))?.slice("--data-dir=".length) : args[named + 1]) ?? "/var/lib/wherry";
+const dataDir =
+  (named < 0
+    ? args.find((arg) => arg.startsWith("--data-dir="))?.slice("--data-dir=".length)
+    : args[named + 1]) ?? "/var/lib/wherry";
 
 if (process.getuid?.() === 0) {
   const { missing, reason } = installPackages(NODE_PACKAGES);
@@ -28,7 +31,11 @@ async function placeImages(folder: string): Promise<void> {
   }
   await mkdir(folder, { recursive: true });
   for (const tag of wanted) {
-    const image = await buildSampleImage({ busybox: join(unpacked, "bin/busybox"), tag, architecture: process.arch === "arm64" ? "arm64" : "amd64" });
+    const image = await buildSampleImage({
+      busybox: join(unpacked, "bin/busybox"),
+      tag,
+      architecture: process.arch === "arm64" ? "arm64" : "amd64",
+    });
     await writeFile(join(folder, `busybox-${tag}.tar`), image);
   }
 }

@@ -1,4 +1,12 @@
-import { amountsOf, containerRequests, podRequests, type Container, type Node, type Pod, type ResourceAmounts } from "@wherry/machinery";
+import {
+  amountsOf,
+  containerRequests,
+  podRequests,
+  type Container,
+  type Node,
+  type Pod,
+  type ResourceAmounts,
+} from "@wherry/machinery";
 
 /** A node with what its pods take: all that the plugins look at. */
 export interface NodeInfo {
@@ -36,10 +44,17 @@ export interface HostPort {
 }
 
 export function hostPortsOf(pod: Pick<Pod, "spec">): HostPort[] {
-  return [...pod.spec.containers, ...(pod.spec.initContainers ?? []).filter((one) => one.restartPolicy === "Always")].flatMap((container) =>
+  return [
+    ...pod.spec.containers,
+    ...(pod.spec.initContainers ?? []).filter((one) => one.restartPolicy === "Always"),
+  ].flatMap((container) =>
     (container.ports ?? [])
       .filter((port) => (port.hostPort ?? 0) > 0)
-      .map((port) => ({ protocol: port.protocol ?? "TCP", ip: port.hostIP === undefined || port.hostIP === "" ? "0.0.0.0" : port.hostIP, port: port.hostPort ?? 0 })),
+      .map((port) => ({
+        protocol: port.protocol ?? "TCP",
+        ip: port.hostIP === undefined || port.hostIP === "" ? "0.0.0.0" : port.hostIP,
+        port: port.hostPort ?? 0,
+      })),
   );
 }
 
@@ -48,10 +63,24 @@ export function buildNodeInfo(node: Node, pods: ReadonlyMap<string, Pod>): NodeI
   const nonZeroRequested = new Map<string, number>();
   const hostPorts = new Set<string>();
   for (const pod of pods.values()) {
-    for (const [name, amount] of podRequests(pod)) requested.set(name, (requested.get(name) ?? 0) + amount);
-    for (const [name, amount] of nonZeroPodRequests(pod)) nonZeroRequested.set(name, (nonZeroRequested.get(name) ?? 0) + amount);
+    for (const [name, amount] of podRequests(pod))
+      requested.set(name, (requested.get(name) ?? 0) + amount);
+    for (const [name, amount] of nonZeroPodRequests(pod))
+      nonZeroRequested.set(name, (nonZeroRequested.get(name) ?? 0) + amount);
     for (const port of hostPortsOf(pod)) hostPorts.add(`${port.protocol}/${port.ip}/${port.port}`);
   }
-  const images = new Map((node.status?.images ?? []).flatMap((image) => (image.names ?? []).map((name): [string, number] => [name, image.sizeBytes ?? 0])));
-  return { node, pods, allocatable: amountsOf(node.status?.allocatable), requested, nonZeroRequested, hostPorts, images };
+  const images = new Map(
+    (node.status?.images ?? []).flatMap((image) =>
+      (image.names ?? []).map((name): [string, number] => [name, image.sizeBytes ?? 0]),
+    ),
+  );
+  return {
+    node,
+    pods,
+    allocatable: amountsOf(node.status?.allocatable),
+    requested,
+    nonZeroRequested,
+    hostPorts,
+    images,
+  };
 }

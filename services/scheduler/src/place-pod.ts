@@ -4,7 +4,11 @@ import type { FilterPlugin, ScorePlugin, Unfit } from "./plugin.ts";
 
 export type Placement =
   | { readonly kind: "placed"; readonly node: string }
-  | { readonly kind: "unfit"; readonly message: string; readonly unfitNodes: ReadonlyMap<string, Unfit> };
+  | {
+      readonly kind: "unfit";
+      readonly message: string;
+      readonly unfitNodes: ReadonlyMap<string, Unfit>;
+    };
 
 export interface Profile {
   readonly filters: readonly FilterPlugin[];
@@ -14,7 +18,12 @@ export interface Profile {
 /**
  * Pure: filter, then score, then the best; `random` (0 to 1) breaks ties. A pod that fits nowhere gets upstream's message, which counts nodes by reason.
  */
-export function placePod(pod: Pod, nodes: readonly NodeInfo[], profile: Profile, random: () => number): Placement {
+export function placePod(
+  pod: Pod,
+  nodes: readonly NodeInfo[],
+  profile: Profile,
+  random: () => number,
+): Placement {
   const unfitNodes = new Map<string, Unfit>();
   const feasible: NodeInfo[] = [];
   for (const node of nodes) {
@@ -22,7 +31,8 @@ export function placePod(pod: Pod, nodes: readonly NodeInfo[], profile: Profile,
     if (reason === undefined) feasible.push(node);
     else unfitNodes.set(node.node.metadata.name ?? "", reason);
   }
-  if (feasible.length === 0) return { kind: "unfit", message: unfitMessage(nodes.length, unfitNodes), unfitNodes };
+  if (feasible.length === 0)
+    return { kind: "unfit", message: unfitMessage(nodes.length, unfitNodes), unfitNodes };
   const totals = totalScores(pod, feasible, profile.scores);
   const best = Math.max(...totals);
   const winners = feasible.filter((_node, index) => totals[index] === best);
@@ -38,12 +48,17 @@ function firstUnfit(pod: Pod, node: NodeInfo, filters: readonly FilterPlugin[]):
   return undefined;
 }
 
-export function totalScores(pod: Pod, nodes: readonly NodeInfo[], plugins: readonly ScorePlugin[]): number[] {
+export function totalScores(
+  pod: Pod,
+  nodes: readonly NodeInfo[],
+  plugins: readonly ScorePlugin[],
+): number[] {
   const totals = nodes.map(() => 0);
   for (const plugin of plugins) {
     const raw = nodes.map((node) => plugin.score(pod, node, nodes));
     const scores = plugin.normalize?.(raw) ?? raw;
-    for (const [index, score] of scores.entries()) totals[index] = (totals[index] ?? 0) + score * plugin.weight;
+    for (const [index, score] of scores.entries())
+      totals[index] = (totals[index] ?? 0) + score * plugin.weight;
   }
   return totals;
 }
@@ -52,7 +67,8 @@ export function totalScores(pod: Pod, nodes: readonly NodeInfo[], plugins: reado
 export function unfitMessage(nodeCount: number, unfitNodes: ReadonlyMap<string, Unfit>): string {
   if (nodeCount === 0) return "no nodes available to schedule pods";
   const counts = new Map<string, number>();
-  for (const { reasons } of unfitNodes.values()) for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  for (const { reasons } of unfitNodes.values())
+    for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   const reasons = [...counts].map(([reason, count]) => `${count} ${reason}`).sort();
   const head = `0/${nodeCount} nodes are available`;
   return `${head}: ${reasons.join(", ")}. ${preemptionMessage(nodeCount, unfitNodes)}`;

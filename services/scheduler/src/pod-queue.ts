@@ -48,7 +48,8 @@ export function createPodQueue(options: PodQueueOptions): PodQueue {
   let timer: Timer | undefined;
   let timerAtMs = Number.POSITIVE_INFINITY;
 
-  const count = (state: Entry["state"]): number => [...entries.values()].filter((entry) => entry.state === state).length;
+  const count = (state: Entry["state"]): number =>
+    [...entries.values()].filter((entry) => entry.state === state).length;
   const activate = (entry: Entry): void => {
     entry.state = "active";
     order += 1;
@@ -57,14 +58,17 @@ export function createPodQueue(options: PodQueueOptions): PodQueue {
   };
   const dueMs = (entry: Entry): number => {
     if (entry.state === "backoff") return entry.notBeforeMs;
-    return entry.state === "parked" ? entry.parkedAtMs + options.unschedulableFlushMs : Number.POSITIVE_INFINITY;
+    return entry.state === "parked"
+      ? entry.parkedAtMs + options.unschedulableFlushMs
+      : Number.POSITIVE_INFINITY;
   };
   const arm = (): void => {
     const nextMs = Math.min(Number.POSITIVE_INFINITY, ...[...entries.values()].map(dueMs));
     if (nextMs === timerAtMs) return;
     timer?.cancel();
     timerAtMs = nextMs;
-    if (nextMs !== Number.POSITIVE_INFINITY) timer = clock.setTimer(Math.max(0, nextMs - clock.monotonic()), release);
+    if (nextMs !== Number.POSITIVE_INFINITY)
+      timer = clock.setTimer(Math.max(0, nextMs - clock.monotonic()), release);
   };
   const release = (): void => {
     timerAtMs = Number.POSITIVE_INFINITY;
@@ -73,7 +77,10 @@ export function createPodQueue(options: PodQueueOptions): PodQueue {
   };
   const backOff = (entry: Entry): void => {
     entry.attempts += 1;
-    const delayMs = Math.min(options.backoffInitialMs * 2 ** (entry.attempts - 1), options.backoffMaxMs);
+    const delayMs = Math.min(
+      options.backoffInitialMs * 2 ** (entry.attempts - 1),
+      options.backoffMaxMs,
+    );
     entry.notBeforeMs = clock.monotonic() + delayMs;
   };
 
@@ -84,7 +91,15 @@ export function createPodQueue(options: PodQueueOptions): PodQueue {
         known.priority = priority;
         return;
       }
-      const entry: Entry = { key, priority, order: 0, attempts: 0, notBeforeMs: 0, parkedAtMs: 0, state: "active" };
+      const entry: Entry = {
+        key,
+        priority,
+        order: 0,
+        attempts: 0,
+        notBeforeMs: 0,
+        parkedAtMs: 0,
+        state: "active",
+      };
       entries.set(key, entry);
       activate(entry);
     },
@@ -109,14 +124,20 @@ export function createPodQueue(options: PodQueueOptions): PodQueue {
     },
     wake() {
       for (const entry of entries.values()) if (entry.state === "parked") entry.state = "backoff";
-      for (const entry of entries.values()) if (entry.state === "backoff" && entry.notBeforeMs <= clock.monotonic()) activate(entry);
+      for (const entry of entries.values())
+        if (entry.state === "backoff" && entry.notBeforeMs <= clock.monotonic()) activate(entry);
       arm();
     },
     take() {
       let best: Entry | undefined;
       for (const entry of entries.values()) {
         if (entry.state !== "active") continue;
-        if (best === undefined || entry.priority > best.priority || (entry.priority === best.priority && entry.order < best.order)) best = entry;
+        if (
+          best === undefined ||
+          entry.priority > best.priority ||
+          (entry.priority === best.priority && entry.order < best.order)
+        )
+          best = entry;
       }
       if (best === undefined) return undefined;
       best.state = "taken";

@@ -1,6 +1,25 @@
-import { createEventRecorder, createInformerFactory, resources, type ApiClient } from "@wherry/client";
-import { formatTime, isApiError, objectKey, type Binding, type Node, type Pod, type PodCondition } from "@wherry/machinery";
-import { createService, type Clock, type Logger, type MetricsRegistry, type Service } from "@wherry/service-kit";
+import {
+  createEventRecorder,
+  createInformerFactory,
+  resources,
+  type ApiClient,
+} from "@wherry/client";
+import {
+  formatTime,
+  isApiError,
+  objectKey,
+  type Binding,
+  type Node,
+  type Pod,
+  type PodCondition,
+} from "@wherry/machinery";
+import {
+  createService,
+  type Clock,
+  type Logger,
+  type MetricsRegistry,
+  type Service,
+} from "@wherry/service-kit";
 import { createClusterSnapshot, hasEnded } from "./cluster-snapshot.ts";
 import type { SchedulerConfig } from "./config.ts";
 import { placePod, type Profile } from "./place-pod.ts";
@@ -110,7 +129,12 @@ export function createScheduler(config: SchedulerConfig, deps: SchedulerDeps): S
       await api.createSubresource(resources.pods, name, namespace, "binding", binding);
       queue.remove(key);
       waiting.delete(key);
-      events.event(pod, "Normal", "Scheduled", `Successfully assigned ${namespace}/${name} to ${node}`);
+      events.event(
+        pod,
+        "Normal",
+        "Scheduled",
+        `Successfully assigned ${namespace}/${name} to ${node}`,
+      );
     } catch (error) {
       if (assumed.get(key)?.metadata.uid === uid) forget(key);
       if (isApiError(error, "NotFound")) {
@@ -135,15 +159,34 @@ export function createScheduler(config: SchedulerConfig, deps: SchedulerDeps): S
   };
 
   const reportUnschedulable = async (pod: Pod, message: string): Promise<void> => {
-    const condition: PodCondition = { type: "PodScheduled", status: "False", reason: "Unschedulable", message };
+    const condition: PodCondition = {
+      type: "PodScheduled",
+      status: "False",
+      reason: "Unschedulable",
+      message,
+    };
     const old = pod.status?.conditions?.find((one) => one.type === condition.type);
-    if (old?.status === condition.status && old.reason === condition.reason && old.message === condition.message) return;
-    const lastTransitionTime = old?.status === condition.status ? old.lastTransitionTime : formatTime(clock.now());
+    if (
+      old?.status === condition.status &&
+      old.reason === condition.reason &&
+      old.message === condition.message
+    )
+      return;
+    const lastTransitionTime =
+      old?.status === condition.status ? old.lastTransitionTime : formatTime(clock.now());
     const { name = "", namespace } = pod.metadata;
     try {
-      await api.patch(resources.pods, name, namespace, "strategic", { status: { conditions: [{ ...condition, lastTransitionTime }] } }, { subresource: "status" });
+      await api.patch(
+        resources.pods,
+        name,
+        namespace,
+        "strategic",
+        { status: { conditions: [{ ...condition, lastTransitionTime }] } },
+        { subresource: "status" },
+      );
     } catch (error) {
-      if (!isApiError(error, "NotFound")) log.warn({ namespace, name, err: error }, "pod condition could not be written");
+      if (!isApiError(error, "NotFound"))
+        log.warn({ namespace, name, err: error }, "pod condition could not be written");
     }
   };
 
@@ -156,9 +199,12 @@ export function createScheduler(config: SchedulerConfig, deps: SchedulerDeps): S
       if (hasEnded(pod)) queue.wake();
       return;
     }
-    if (pod.spec.schedulerName !== undefined && pod.spec.schedulerName !== config.schedulerName) return;
+    if (pod.spec.schedulerName !== undefined && pod.spec.schedulerName !== config.schedulerName)
+      return;
     if (hasEnded(pod) || pod.metadata.deletionTimestamp !== undefined || assumed.has(key)) return;
-    const gatesWent = (waiting.get(key)?.spec.schedulingGates?.length ?? 0) > (pod.spec.schedulingGates?.length ?? 0);
+    const gatesWent =
+      (waiting.get(key)?.spec.schedulingGates?.length ?? 0) >
+      (pod.spec.schedulingGates?.length ?? 0);
     waiting.set(key, pod);
     queue.add(key, pod.spec.priority ?? 0);
     if (gatesWent) queue.wake();
@@ -206,7 +252,12 @@ export function createScheduler(config: SchedulerConfig, deps: SchedulerDeps): S
 
 /** Heartbeats change nothing that a filter looks at. */
 function mayHelp(previous: Node, node: Node): boolean {
-  const view = (one: Node): string => JSON.stringify([one.metadata.labels, one.spec.taints, one.spec.unschedulable, one.status?.allocatable]);
+  const view = (one: Node): string =>
+    JSON.stringify([
+      one.metadata.labels,
+      one.spec.taints,
+      one.spec.unschedulable,
+      one.status?.allocatable,
+    ]);
   return view(previous) !== view(node);
 }
-

@@ -21,7 +21,10 @@ export interface CallerOptions {
 }
 
 /** Reads client certificate, Basic or Bearer credentials, in this order. */
-export async function identifyCaller(request: HttpRequest, options: CallerOptions): Promise<Caller> {
+export async function identifyCaller(
+  request: HttpRequest,
+  options: CallerOptions,
+): Promise<Caller> {
   const certificate = verifiedCertificate(request, options);
   if (certificate !== undefined) {
     const { commonName, organizations } = subjectOf(certificate);
@@ -48,18 +51,30 @@ function callerOfBasic(encoded: string, options: CallerOptions): Caller {
   const password = text.slice(colon + 1);
   if (user === "server" && isSame(password, options.serverPassword)) return { kind: "server" };
   // The server's password also joins agents; the agents' password joins no servers.
-  if (user === "node" && (isSame(password, options.agentPassword) || isSame(password, options.serverPassword))) return { kind: "agent" };
+  if (
+    user === "node" &&
+    (isSame(password, options.agentPassword) || isSame(password, options.serverPassword))
+  )
+    return { kind: "agent" };
   return { kind: "unknown", reason: "the token is not valid here" };
 }
 
 /** The peer's certificate when it was issued by the client CA and is valid now (a resumed session keeps its old verdict). */
-export function verifiedCertificate(request: HttpRequest, options: Pick<CallerOptions, "clientCaPem" | "now">): X509Certificate | undefined {
-  const socket = ("stream" in request ? request.stream?.session?.socket : request.socket) as TLSSocket | undefined;
+export function verifiedCertificate(
+  request: HttpRequest,
+  options: Pick<CallerOptions, "clientCaPem" | "now">,
+): X509Certificate | undefined {
+  const socket = ("stream" in request ? request.stream?.session?.socket : request.socket) as
+    | TLSSocket
+    | undefined;
   const certificate = socket?.getPeerX509Certificate?.();
   if (certificate === undefined) return undefined;
   const now = options.now();
-  if (certificate.validFromDate.getTime() > now || certificate.validToDate.getTime() < now) return undefined;
-  return certificate.verify(new X509Certificate(options.clientCaPem).publicKey) ? certificate : undefined;
+  if (certificate.validFromDate.getTime() > now || certificate.validToDate.getTime() < now)
+    return undefined;
+  return certificate.verify(new X509Certificate(options.clientCaPem).publicKey)
+    ? certificate
+    : undefined;
 }
 
 function isSame(a: string, b: string): boolean {

@@ -16,14 +16,22 @@ export interface NodePasswords {
 
 const COST = { N: 32_768, r: 8, p: 1 } as const;
 const HASH_BYTES = 64;
-const derive = promisify<string, Buffer, number, { N: number; r: number; p: number; maxmem: number }, Buffer>(scrypt);
+const derive = promisify<
+  string,
+  Buffer,
+  number,
+  { N: number; r: number; p: number; maxmem: number },
+  Buffer
+>(scrypt);
 
 export function createNodePasswords(api: ApiClient): NodePasswords {
   return {
     async check(node, password) {
       const name = `${node}.node-password.k3s`;
       try {
-        const secret = await api.get<KubeObject & { readonly data?: Readonly<Record<string, string>> }>(resources.secrets, name, "kube-system");
+        const secret = await api.get<
+          KubeObject & { readonly data?: Readonly<Record<string, string>> }
+        >(resources.secrets, name, "kube-system");
         const stored = Buffer.from(secret.data?.["hash"] ?? "", "base64").toString();
         return (await matches(password, stored)) ? "accepted" : "rejected";
       } catch (error) {
@@ -61,7 +69,16 @@ export async function matches(password: string, stored: string): Promise<boolean
   if (version !== "$1" || saltHex === undefined || encoded === undefined) return false;
   const expected = Buffer.from(encoded, "base64");
   const cost = { N: 2 ** Number(logN), r: Number(r), p: Number(p) };
-  if (expected.length === 0 || !(cost.N >= 2 && cost.N <= 2 ** 20) || !(cost.r > 0) || !(cost.p > 0)) return false;
-  const hash = await derive(password, Buffer.from(saltHex, "hex"), expected.length, { ...cost, maxmem: 256 * cost.N * cost.r });
+  if (
+    expected.length === 0 ||
+    !(cost.N >= 2 && cost.N <= 2 ** 20) ||
+    !(cost.r > 0) ||
+    !(cost.p > 0)
+  )
+    return false;
+  const hash = await derive(password, Buffer.from(saltHex, "hex"), expected.length, {
+    ...cost,
+    maxmem: 256 * cost.N * cost.r,
+  });
   return timingSafeEqual(hash, expected);
 }

@@ -52,7 +52,10 @@ export function createTunnelClient(options: TunnelClientOptions): Service {
         lastError = "the tunnel was closed";
       } catch (error) {
         lastError = (error as Error).message;
-        options.log.warn({ url: options.serverUrl, err: error }, "tunnel cannot be opened, trying again");
+        options.log.warn(
+          { url: options.serverUrl, err: error },
+          "tunnel cannot be opened, trying again",
+        );
         firstTry();
       }
       const jitter = 0.5 + (options.random ?? Math.random)() / 2;
@@ -72,7 +75,8 @@ export function createTunnelClient(options: TunnelClientOptions): Service {
       session?.close();
       await running;
     },
-    health: () => (session === undefined ? { status: "failing", reason: lastError } : { status: "ok" }),
+    health: () =>
+      session === undefined ? { status: "failing", reason: lastError } : { status: "ok" },
   });
 }
 
@@ -91,9 +95,16 @@ async function dial(options: TunnelClientOptions): Promise<TunnelSession> {
   await new Promise<void>((resolve, reject) => {
     socket.once("open", resolve);
     socket.once("error", reject);
-    socket.once("unexpected-response", (_request, response) => reject(new Error(`the server refused the tunnel with status ${response.statusCode}`)));
+    socket.once("unexpected-response", (_request, response) =>
+      reject(new Error(`the server refused the tunnel with status ${response.statusCode}`)),
+    );
   });
-  return createTunnelSession(socket, { role: "client", clock: options.clock, log: options.log, connect: options.connect });
+  return createTunnelSession(socket, {
+    role: "client",
+    clock: options.clock,
+    log: options.log,
+    connect: options.connect,
+  });
 }
 
 export interface KubeletGateOptions {
@@ -113,16 +124,29 @@ export interface KubeletGateOptions {
  * What the agent lets through its tunnel: its own kubelet API, which listens nowhere (TLS with the API server's certificate is ended here, in
  * memory), and pods of this node. Everything else is not allowed.
  */
-export function createKubeletGate(options: KubeletGateOptions): (protocol: string, address: string) => Promise<Duplex | undefined> {
-  const tls = new TlsServer({ requestCert: true, rejectUnauthorized: true, ca: options.clientCaPem, cert: options.serving.certPem, key: options.serving.keyPem }, (socket) => {
-    if (!isApiServer(socket.getPeerCertificate().subject)) {
-      options.log.warn("a client other than the API server was refused");
-      socket.destroy();
-      return;
-    }
-    options.accept(socket);
-  });
-  tls.on("tlsClientError", (error) => options.log.warn({ err: error }, "TLS towards the kubelet API failed"));
+export function createKubeletGate(
+  options: KubeletGateOptions,
+): (protocol: string, address: string) => Promise<Duplex | undefined> {
+  const tls = new TlsServer(
+    {
+      requestCert: true,
+      rejectUnauthorized: true,
+      ca: options.clientCaPem,
+      cert: options.serving.certPem,
+      key: options.serving.keyPem,
+    },
+    (socket) => {
+      if (!isApiServer(socket.getPeerCertificate().subject)) {
+        options.log.warn("a client other than the API server was refused");
+        socket.destroy();
+        return;
+      }
+      options.accept(socket);
+    },
+  );
+  tls.on("tlsClientError", (error) =>
+    options.log.warn({ err: error }, "TLS towards the kubelet API failed"),
+  );
   return async (protocol, address) => {
     const { host, port } = splitAddress(address);
     if (protocol !== "tcp") return undefined;
@@ -138,12 +162,16 @@ export function createKubeletGate(options: KubeletGateOptions): (protocol: strin
 /** The API server's client certificate carries the group of the cluster's own administrators. */
 function isApiServer(subject: { readonly O?: string | readonly string[] } | undefined): boolean {
   const organizations = subject?.O ?? [];
-  return (typeof organizations === "string" ? [organizations] : organizations).includes("system:masters");
+  return (typeof organizations === "string" ? [organizations] : organizations).includes(
+    "system:masters",
+  );
 }
 
 function splitAddress(address: string): { readonly host: string; readonly port: number } {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
-  return { host: isIP(host) === 0 && host !== "localhost" ? "" : host, port: Number(address.slice(colon + 1)) };
+  return {
+    host: isIP(host) === 0 && host !== "localhost" ? "" : host,
+    port: Number(address.slice(colon + 1)),
+  };
 }
-

@@ -11,8 +11,24 @@ import { createApiClient } from "@wherry/client";
 import { createMemoryApi } from "@wherry/client/testing";
 import { createConnectDialer } from "@wherry/net";
 import { createAuthority, issueCertificate, type KeyPair } from "@wherry/pki";
-import { createNullMetrics, parseConfig, silentLogger, systemClock, type HttpHandler, type Service } from "@wherry/service-kit";
-import { createKubeletGate, createTunnelClient, createTunnelProxy, joinCluster, JoinError, tunnelProxyConfig, type JoinedCluster, type TunnelProxy } from "./index.ts";
+import {
+  createNullMetrics,
+  parseConfig,
+  silentLogger,
+  systemClock,
+  type HttpHandler,
+  type Service,
+} from "@wherry/service-kit";
+import {
+  createKubeletGate,
+  createTunnelClient,
+  createTunnelProxy,
+  joinCluster,
+  JoinError,
+  tunnelProxyConfig,
+  type JoinedCluster,
+  type TunnelProxy,
+} from "./index.ts";
 import { matches, hashPassword } from "./node-passwords.ts";
 
 let folder: string;
@@ -33,9 +49,19 @@ const upstream: HttpHandler = {
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "tunnel-proxy-"));
-  [serverCa, clientCa] = await Promise.all([createAuthority({ commonName: "server-ca" }), createAuthority({ commonName: "client-ca" })]);
-  const serving = await issueCertificate(serverCa, { subject: { commonName: "kube-apiserver" }, sans: { dns: ["localhost"], ips: ["127.0.0.1"] }, usages: ["server"] });
-  apiserverCert = await issueCertificate(clientCa, { subject: { commonName: "system:apiserver", organizations: ["system:masters"] }, usages: ["client"] });
+  [serverCa, clientCa] = await Promise.all([
+    createAuthority({ commonName: "server-ca" }),
+    createAuthority({ commonName: "client-ca" }),
+  ]);
+  const serving = await issueCertificate(serverCa, {
+    subject: { commonName: "kube-apiserver" },
+    sans: { dns: ["localhost"], ips: ["127.0.0.1"] },
+    usages: ["server"],
+  });
+  apiserverCert = await issueCertificate(clientCa, {
+    subject: { commonName: "system:apiserver", organizations: ["system:masters"] },
+    usages: ["client"],
+  });
   const config = parseConfig(tunnelProxyConfig, {
     listen: { host: "127.0.0.1", port: 0 },
     serving,
@@ -48,7 +74,14 @@ before(async () => {
     advertisePort: 6443,
   });
   const api = createApiClient(createMemoryApi());
-  proxy = createTunnelProxy(config, { api, upstream, apiReady: () => true, clock: systemClock, log: silentLogger, metrics: createNullMetrics() });
+  proxy = createTunnelProxy(config, {
+    api,
+    upstream,
+    apiReady: () => true,
+    clock: systemClock,
+    log: silentLogger,
+    metrics: createNullMetrics(),
+  });
   await proxy.start(signal);
   serverUrl = `https://127.0.0.1:${proxy.address()?.port}`;
 });
@@ -57,7 +90,11 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-const joinAs = (nodeName: string, token: string | undefined, passwordFile = "password"): Promise<JoinedCluster> =>
+const joinAs = (
+  nodeName: string,
+  token: string | undefined,
+  passwordFile = "password",
+): Promise<JoinedCluster> =>
   joinCluster({
     serverUrl,
     token,
@@ -80,13 +117,23 @@ test("a node joins with the agent password, gets its certificates and finds the 
 });
 
 test("what is wrong with a join is said, and does not wait for ever", async () => {
-  const code = (expected: string, text: RegExp) => (error: unknown) => error instanceof JoinError && error.code === expected && text.test(error.message);
+  const code = (expected: string, text: RegExp) => (error: unknown) =>
+    error instanceof JoinError && error.code === expected && text.test(error.message);
   await assert.rejects(joinAs("node-b", undefined), code("token", /--token is required/));
-  await assert.rejects(joinAs("node-b", "wrong"), code("unauthorized", /does not accept the token/));
-  await assert.rejects(joinAs("node-b", `K10${"0".repeat(64)}::node:agent-pw`), code("untrusted", /CA hash does not match/));
+  await assert.rejects(
+    joinAs("node-b", "wrong"),
+    code("unauthorized", /does not accept the token/),
+  );
+  await assert.rejects(
+    joinAs("node-b", `K10${"0".repeat(64)}::node:agent-pw`),
+    code("untrusted", /CA hash does not match/),
+  );
   await writeFile(join(folder, "other-password"), "another machine\n");
   await joinAs("node-c", "agent-pw");
-  await assert.rejects(joinAs("node-c", "agent-pw", "other-password"), code("passwordRejected", /Node password rejected, duplicate hostname/));
+  await assert.rejects(
+    joinAs("node-c", "agent-pw", "other-password"),
+    code("passwordRejected", /Node password rejected, duplicate hostname/),
+  );
 });
 
 test("the kubelet API of a node is reached through its tunnel only, by TLS with the API server's certificate", async () => {
@@ -104,13 +151,25 @@ test("the kubelet API of a node is reached through its tunnel only, by TLS with 
   await client.start(signal);
   assert.deepEqual(client.health(), { status: "ok" });
 
-  assert.match(await httpOver(await proxy.dialer.dialKubelet("node-d"), "/healthz"), /kubelet \/healthz/);
+  assert.match(
+    await httpOver(await proxy.dialer.dialKubelet("node-d"), "/healthz"),
+    /kubelet \/healthz/,
+  );
   // The same through CONNECT, as an API server in another process does it.
-  const remote = createConnectDialer({ proxyUrl: serverUrl, tls: { caPem: serverCa.certPem, ...apiserverCert } });
+  const remote = createConnectDialer({
+    proxyUrl: serverUrl,
+    tls: { caPem: serverCa.certPem, ...apiserverCert },
+  });
   assert.match(await httpOver(await remote.dialKubelet("node-d"), "/pods"), /kubelet \/pods/);
   await assert.rejects(remote.dialKubelet("node-x"), /failed to find Session for client node-x/);
-  await assert.rejects(proxy.dialer.dialKubelet("node-x"), /failed to find Session for client node-x/);
-  const asNode = createConnectDialer({ proxyUrl: serverUrl, tls: { caPem: serverCa.certPem, ...joined.clientKubelet } });
+  await assert.rejects(
+    proxy.dialer.dialKubelet("node-x"),
+    /failed to find Session for client node-x/,
+  );
+  const asNode = createConnectDialer({
+    proxyUrl: serverUrl,
+    tls: { caPem: serverCa.certPem, ...joined.clientKubelet },
+  });
   await assert.rejects(asNode.dialKubelet("node-d"), /CONNECT is for the API server/);
   await client.stop(signal);
 });
@@ -118,7 +177,10 @@ test("the kubelet API of a node is reached through its tunnel only, by TLS with 
 test("a node in this process is handed its streams directly", async () => {
   const kubelet = createServer((incoming, response) => response.end(`local ${incoming.url}`));
   const remove = proxy.addLocalNode("here", (stream) => void kubelet.emit("connection", stream));
-  assert.match(await httpOver(await proxy.dialer.dialKubelet("here"), "/metrics"), /local \/metrics/);
+  assert.match(
+    await httpOver(await proxy.dialer.dialKubelet("here"), "/metrics"),
+    /local \/metrics/,
+  );
   remove();
 });
 
@@ -138,7 +200,10 @@ test("node passwords are kept as scrypt hashes", async () => {
   assert.equal(await matches("pw", "garbage"), false);
 });
 
-function tunnelOf(joined: JoinedCluster, connect: (protocol: string, address: string) => Promise<Duplex | undefined>): Service {
+function tunnelOf(
+  joined: JoinedCluster,
+  connect: (protocol: string, address: string) => Promise<Duplex | undefined>,
+): Service {
   return createTunnelClient({
     serverUrl,
     credentials: async () => ({ caPem: joined.serverCaPem, ...joined.clientKubelet }),

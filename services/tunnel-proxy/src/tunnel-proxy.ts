@@ -5,7 +5,16 @@ import { duplexPair, type Duplex } from "node:stream";
 import { resources, type ApiClient } from "@wherry/client";
 import type { KubeObject } from "@wherry/machinery";
 import { KUBELET_PORT, NodeUnreachableError, relay, type NodeDialer } from "@wherry/net";
-import { createService, type Clock, type HttpHandler, type HttpRequest, type HttpResponse, type Logger, type MetricsRegistry, type Service } from "@wherry/service-kit";
+import {
+  createService,
+  type Clock,
+  type HttpHandler,
+  type HttpRequest,
+  type HttpResponse,
+  type Logger,
+  type MetricsRegistry,
+  type Service,
+} from "@wherry/service-kit";
 import type { FastifyInstance } from "fastify";
 import { WebSocketServer } from "ws";
 import { identifyCaller, type Caller, type CallerOptions } from "./caller.ts";
@@ -53,38 +62,67 @@ export function createTunnelProxy(config: TunnelProxyConfig, deps: TunnelProxyDe
     isBootstrapToken: (id, secret) => isBootstrapToken(deps.api, id, secret, deps.clock.now()),
     now: () => deps.clock.now(),
   };
-  const identify = (request: HttpRequest): Promise<Caller> => identifyCaller(request, callerOptions);
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: 16 * 1024 * 1024, perMessageDeflate: false });
+  const identify = (request: HttpRequest): Promise<Caller> =>
+    identifyCaller(request, callerOptions);
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: 16 * 1024 * 1024,
+    perMessageDeflate: false,
+  });
   let app: FastifyInstance | undefined;
   let server: Http2SecureServer | undefined;
 
   const handler: HttpHandler = {
     handle(request: HttpRequest, response: HttpResponse) {
-      if (app === undefined || !isSupervisorPath(request.url ?? "")) deps.upstream.handle(request, response);
-      else app.routing(request as IncomingMessage, response as Parameters<FastifyInstance["routing"]>[1]);
+      if (app === undefined || !isSupervisorPath(request.url ?? ""))
+        deps.upstream.handle(request, response);
+      else
+        app.routing(
+          request as IncomingMessage,
+          response as Parameters<FastifyInstance["routing"]>[1],
+        );
     },
     upgrade(request, socket, head) {
       if (request.method === "CONNECT") void connectToNode(request, socket, head);
-      else if ((request.url ?? "").startsWith("/v1-k3s/connect")) void acceptTunnel(request, socket, head);
+      else if ((request.url ?? "").startsWith("/v1-k3s/connect"))
+        void acceptTunnel(request, socket, head);
       else deps.upstream.upgrade(request, socket, head);
     },
   };
 
-  const acceptTunnel = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+  const acceptTunnel = async (
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): Promise<void> => {
     socket.on("error", () => socket.destroy());
     const caller = await identify(request);
     if (caller.kind !== "node") {
-      refuseUpgrade(socket, caller.kind === "unknown" ? "401 Unauthorized" : "403 Forbidden", "only nodes may open a tunnel, with their client certificate");
+      refuseUpgrade(
+        socket,
+        caller.kind === "unknown" ? "401 Unauthorized" : "403 Forbidden",
+        "only nodes may open a tunnel, with their client certificate",
+      );
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (websocket) => tunnels.add(caller.node, websocket));
+    sockets.handleUpgrade(request, socket, head, (websocket) =>
+      tunnels.add(caller.node, websocket),
+    );
   };
 
-  const connectToNode = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+  const connectToNode = async (
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): Promise<void> => {
     socket.on("error", () => socket.destroy());
     const caller = await identify(request);
     if (caller.kind !== "masters") {
-      refuseUpgrade(socket, caller.kind === "unknown" ? "401 Unauthorized" : "403 Forbidden", "CONNECT is for the API server, with its client certificate");
+      refuseUpgrade(
+        socket,
+        caller.kind === "unknown" ? "401 Unauthorized" : "403 Forbidden",
+        "CONNECT is for the API server, with its client certificate",
+      );
       return;
     }
     const { hostname: host, port } = new URL(`tcp://${request.url}`);
@@ -101,14 +139,22 @@ export function createTunnelProxy(config: TunnelProxyConfig, deps: TunnelProxyDe
   /** A node's kubelet goes through its tunnel and nowhere else; other targets are dialed from here. */
   const openTarget = async (host: string, port: number): Promise<Duplex> => {
     if (port === KUBELET_PORT && tunnels.has(host)) return tunnels.openKubeletPort(host);
-    if (port === KUBELET_PORT) throw new NodeUnreachableError(host, `failed to find Session for client ${host}`);
+    if (port === KUBELET_PORT)
+      throw new NodeUnreachableError(host, `failed to find Session for client ${host}`);
     return await dialTcp(host, port);
   };
 
   const service = createService({
     name: "tunnel-proxy",
     async start(_signal, fail) {
-      app = await createSupervisor({ config, api: deps.api, passwords: createNodePasswords(deps.api), log, identify, apiReady: deps.apiReady });
+      app = await createSupervisor({
+        config,
+        api: deps.api,
+        passwords: createNodePasswords(deps.api),
+        log,
+        identify,
+        apiReady: deps.apiReady,
+      });
       if (config.listen === undefined) return;
       server = createSecureServer({
         cert: config.serving.certPem,
@@ -147,13 +193,23 @@ export function createTunnelProxy(config: TunnelProxyConfig, deps: TunnelProxyDe
 }
 
 /** Token Secrets of the form kube-system/bootstrap-token-<id> that may authenticate and have not expired. */
-async function isBootstrapToken(api: ApiClient, id: string, secret: string, nowMs: number): Promise<boolean> {
+async function isBootstrapToken(
+  api: ApiClient,
+  id: string,
+  secret: string,
+  nowMs: number,
+): Promise<boolean> {
   if (!/^[a-z0-9]{6}$/.test(id) || !/^[a-z0-9]{16}$/.test(secret)) return false;
   try {
-    type Secret = KubeObject & { readonly type?: string; readonly data?: Readonly<Record<string, string>> };
+    type Secret = KubeObject & {
+      readonly type?: string;
+      readonly data?: Readonly<Record<string, string>>;
+    };
     const found = await api.get<Secret>(resources.secrets, `bootstrap-token-${id}`, "kube-system");
-    const value = (key: string): string => Buffer.from(found.data?.[key] ?? "", "base64").toString();
-    if (found.type !== "bootstrap.kubernetes.io/token" || value("token-secret") !== secret) return false;
+    const value = (key: string): string =>
+      Buffer.from(found.data?.[key] ?? "", "base64").toString();
+    if (found.type !== "bootstrap.kubernetes.io/token" || value("token-secret") !== secret)
+      return false;
     if (value("usage-bootstrap-authentication") !== "true") return false;
     return value("expiration") === "" || Date.parse(value("expiration")) > nowMs;
   } catch {
@@ -173,7 +229,10 @@ function dialTcp(host: string, port: number, signal?: AbortSignal): Promise<Dupl
   });
 }
 
-export function listen(server: Http2SecureServer | Server, at: { readonly host: string; readonly port: number }): Promise<void> {
+export function listen(
+  server: Http2SecureServer | Server,
+  at: { readonly host: string; readonly port: number },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, at)));
     server.listen(at.port, at.host, () => {
@@ -183,11 +242,21 @@ export function listen(server: Http2SecureServer | Server, at: { readonly host: 
   });
 }
 
-function listenError(error: NodeJS.ErrnoException, at: { readonly host: string; readonly port: number }): Error {
+function listenError(
+  error: NodeJS.ErrnoException,
+  at: { readonly host: string; readonly port: number },
+): Error {
   if (error.code === "EADDRINUSE") {
-    return new Error(`port ${at.port} on ${at.host} is in use by another process; stop it or choose another port with --https-listen-port`, { cause: error });
+    return new Error(
+      `port ${at.port} on ${at.host} is in use by another process; stop it or choose another port with --https-listen-port`,
+      { cause: error },
+    );
   }
-  if (error.code === "EACCES") return new Error(`listening on ${at.host}:${at.port} is not permitted; choose a port above 1023 or run as root`, { cause: error });
+  if (error.code === "EACCES")
+    return new Error(
+      `listening on ${at.host}:${at.port} is not permitted; choose a port above 1023 or run as root`,
+      { cause: error },
+    );
   return error;
 }
 
@@ -198,4 +267,3 @@ async function close(server: Http2SecureServer | undefined): Promise<void> {
     (server as unknown as Server).closeAllConnections?.();
   });
 }
-

@@ -1,5 +1,13 @@
 import type { Duplex } from "node:stream";
-import { createTunnelSession, KUBELET_PORT, NodeUnreachableError, startKubeletTls, type EgressTls, type NodeDialer, type TunnelSession } from "@wherry/net";
+import {
+  createTunnelSession,
+  KUBELET_PORT,
+  NodeUnreachableError,
+  startKubeletTls,
+  type EgressTls,
+  type NodeDialer,
+  type TunnelSession,
+} from "@wherry/net";
 import type { Clock, Logger, MetricsRegistry } from "@wherry/service-kit";
 import type { WebSocket } from "ws";
 
@@ -30,12 +38,16 @@ export interface TunnelsOptions {
 export function createTunnels(options: TunnelsOptions): Tunnels {
   const sessions = new Map<string, Set<TunnelSession>>();
   const local = new Map<string, (stream: Duplex) => void>();
-  const count = options.metrics.gauge({ name: "wherry_tunnel_sessions", help: "Tunnel sessions that nodes have opened." });
+  const count = options.metrics.gauge({
+    name: "wherry_tunnel_sessions",
+    help: "Tunnel sessions that nodes have opened.",
+  });
 
   const sessionOf = (node: string): TunnelSession => {
     const [session] = sessions.get(node) ?? [];
     // remotedialer's text; operators know it.
-    if (session === undefined) throw new NodeUnreachableError(node, `failed to find Session for client ${node}`);
+    if (session === undefined)
+      throw new NodeUnreachableError(node, `failed to find Session for client ${node}`);
     return session;
   };
 
@@ -43,17 +55,24 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
     dialer: {
       async dialKubelet(node) {
         const accept = local.get(node);
-        if (accept === undefined) return await startKubeletTls(tunnels.openKubeletPort(node), node, options.kubeletTls);
+        if (accept === undefined)
+          return await startKubeletTls(tunnels.openKubeletPort(node), node, options.kubeletTls);
         const [near, far] = options.createPair();
         accept(far);
         return near;
       },
       async dialFromNode(node, host, port, signal) {
-        return local.has(node) || !sessions.has(node) ? await options.dialTcp(host, port, signal) : tunnels.openFromNode(node, host, port);
+        return local.has(node) || !sessions.has(node)
+          ? await options.dialTcp(host, port, signal)
+          : tunnels.openFromNode(node, host, port);
       },
     },
     add(node, socket) {
-      const session = createTunnelSession(socket, { role: "server", clock: options.clock, log: options.log });
+      const session = createTunnelSession(socket, {
+        role: "server",
+        clock: options.clock,
+        log: options.log,
+      });
       const all = sessions.get(node) ?? new Set();
       sessions.set(node, all.add(session));
       count.add(1);
@@ -72,7 +91,8 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
       };
     },
     openKubeletPort: (node) => sessionOf(node).open("tcp", `127.0.0.1:${KUBELET_PORT}`),
-    openFromNode: (node, host, port) => sessionOf(node).open("tcp", `${host.includes(":") ? `[${host}]` : host}:${port}`),
+    openFromNode: (node, host, port) =>
+      sessionOf(node).open("tcp", `${host.includes(":") ? `[${host}]` : host}:${port}`),
     has: (node) => sessions.has(node) || local.has(node),
     closeAll() {
       for (const all of sessions.values()) for (const session of all) session.close();

@@ -1,4 +1,12 @@
-import { formatTime, isBeingDeleted, parseTime, type CronJob, type CronJobStatus, type Job, type ObjectReference } from "@wherry/machinery";
+import {
+  formatTime,
+  isBeingDeleted,
+  parseTime,
+  type CronJob,
+  type CronJobStatus,
+  type Job,
+  type ObjectReference,
+} from "@wherry/machinery";
 import type { CronSchedule } from "./cron-schedule.ts";
 import type { JobEvent } from "./job-plan.ts";
 import { isFinished } from "./job-plan.ts";
@@ -37,39 +45,90 @@ export function planCronJob({ cronJob, schedule, jobs, nowMs }: CronState): Cron
   const listed = cronJob.status?.active ?? [];
   for (const job of jobs) {
     const end = isFinished(job);
-    if (end !== undefined && listed.some((one) => one.uid === job.metadata.uid)) events.push({ type: "Normal", reason: "SawCompletedJob", message: `Saw completed job: ${job.metadata.name}, condition: ${end.type}` });
-    if (end === undefined && !listed.some((one) => one.uid === job.metadata.uid)) events.push({ type: "Warning", reason: "UnexpectedJob", message: `Saw a job that the controller did not create or forgot: ${job.metadata.name}` });
+    if (end !== undefined && listed.some((one) => one.uid === job.metadata.uid))
+      events.push({
+        type: "Normal",
+        reason: "SawCompletedJob",
+        message: `Saw completed job: ${job.metadata.name}, condition: ${end.type}`,
+      });
+    if (end === undefined && !listed.some((one) => one.uid === job.metadata.uid))
+      events.push({
+        type: "Warning",
+        reason: "UnexpectedJob",
+        message: `Saw a job that the controller did not create or forgot: ${job.metadata.name}`,
+      });
   }
-  for (const one of listed) if (!jobs.some((job) => job.metadata.uid === one.uid)) events.push({ type: "Normal", reason: "MissingJob", message: `Active job went missing: ${one.name}` });
+  for (const one of listed)
+    if (!jobs.some((job) => job.metadata.uid === one.uid))
+      events.push({
+        type: "Normal",
+        reason: "MissingJob",
+        message: `Active job went missing: ${one.name}`,
+      });
   const lastSuccess = jobs
-    .filter((job) => isFinished(job)?.type === "Complete" && job.status?.completionTime !== undefined)
+    .filter(
+      (job) => isFinished(job)?.type === "Complete" && job.status?.completionTime !== undefined,
+    )
     .map((job) => parseTime(job.status?.completionTime ?? ""))
-    .reduce((latest, time) => Math.max(latest, time), cronJob.status?.lastSuccessfulTime === undefined ? 0 : parseTime(cronJob.status.lastSuccessfulTime));
+    .reduce(
+      (latest, time) => Math.max(latest, time),
+      cronJob.status?.lastSuccessfulTime === undefined
+        ? 0
+        : parseTime(cronJob.status.lastSuccessfulTime),
+    );
   const status: CronJobStatus = {
     ...(running.length === 0 ? {} : { active: running.map(referenceTo) }),
-    ...(cronJob.status?.lastScheduleTime === undefined ? {} : { lastScheduleTime: cronJob.status.lastScheduleTime }),
+    ...(cronJob.status?.lastScheduleTime === undefined
+      ? {}
+      : { lastScheduleTime: cronJob.status.lastScheduleTime }),
     ...(lastSuccess === 0 ? {} : { lastSuccessfulTime: formatTime(lastSuccess) }),
   };
   const plan = (startMs?: number, replace: readonly Job[] = [], willRequeue = true): CronPlan => {
     const next = willRequeue ? schedule.next(nowMs) : undefined;
-    return { startMs, replace, forget: surplus(cronJob, jobs), status, events, requeueAfterMs: next === undefined ? undefined : next - nowMs + LATE_MS };
+    return {
+      startMs,
+      replace,
+      forget: surplus(cronJob, jobs),
+      status,
+      events,
+      requeueAfterMs: next === undefined ? undefined : next - nowMs + LATE_MS,
+    };
   };
   if (isBeingDeleted(cronJob) || spec.suspend === true) return plan(undefined, [], false);
   const { dueMs, missed } = lastDue(cronJob, schedule, nowMs);
   if (dueMs === undefined) return plan();
   if (missed > MISSED_MAX) {
-    events.push({ type: "Warning", reason: "TooManyMissedTimes", message: `too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew` });
+    events.push({
+      type: "Warning",
+      reason: "TooManyMissedTimes",
+      message: `too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew`,
+    });
   }
-  if (spec.startingDeadlineSeconds !== undefined && dueMs + spec.startingDeadlineSeconds * 1_000 < nowMs) {
-    events.push({ type: "Warning", reason: "MissSchedule", message: `Missed scheduled time to start a job: ${new Date(dueMs).toUTCString()}` });
+  if (
+    spec.startingDeadlineSeconds !== undefined &&
+    dueMs + spec.startingDeadlineSeconds * 1_000 < nowMs
+  ) {
+    events.push({
+      type: "Warning",
+      reason: "MissSchedule",
+      message: `Missed scheduled time to start a job: ${new Date(dueMs).toUTCString()}`,
+    });
     return plan();
   }
   if (jobs.some((job) => job.metadata.name === jobNameFor(cronJob, dueMs))) return plan();
   if (spec.concurrencyPolicy === "Forbid" && running.length > 0) {
-    events.push({ type: "Normal", reason: "JobAlreadyActive", message: "Not starting job because prior execution is running and concurrency policy is Forbid" });
+    events.push({
+      type: "Normal",
+      reason: "JobAlreadyActive",
+      message:
+        "Not starting job because prior execution is running and concurrency policy is Forbid",
+    });
     return plan();
   }
-  return plan(dueMs, spec.concurrencyPolicy === "Replace" ? running.filter((job) => !isBeingDeleted(job)) : []);
+  return plan(
+    dueMs,
+    spec.concurrencyPolicy === "Replace" ? running.filter((job) => !isBeingDeleted(job)) : [],
+  );
 }
 
 /** One scheduled time gives one name, so that no time is served twice. */
@@ -79,11 +138,22 @@ export function jobNameFor(cronJob: CronJob, scheduledMs: number): string {
 
 export function referenceTo(job: Job): ObjectReference {
   const { name = "", namespace = "", uid = "", resourceVersion } = job.metadata;
-  return { apiVersion: "batch/v1", kind: "Job", name, namespace, uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
+  return {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    name,
+    namespace,
+    uid,
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
 }
 
 /** The latest time that has come since the last one that was served; earlier ones are given up. */
-function lastDue(cronJob: CronJob, schedule: CronSchedule, nowMs: number): { readonly dueMs: number | undefined; readonly missed: number } {
+function lastDue(
+  cronJob: CronJob,
+  schedule: CronSchedule,
+  nowMs: number,
+): { readonly dueMs: number | undefined; readonly missed: number } {
   const served = cronJob.status?.lastScheduleTime ?? cronJob.metadata.creationTimestamp;
   let fromMs = served === undefined || served === null ? nowMs : parseTime(served);
   const deadline = cronJob.spec.startingDeadlineSeconds;
@@ -108,12 +178,19 @@ function lastDue(cronJob: CronJob, schedule: CronSchedule, nowMs: number): { rea
 function surplus(cronJob: CronJob, jobs: readonly Job[]): Job[] {
   const oldestFirst = [...jobs].sort((a, b) => startedMs(a) - startedMs(b));
   const beyond = (type: string, limit: number): Job[] => {
-    const ended = oldestFirst.filter((job) => isFinished(job)?.type === type && !isBeingDeleted(job));
+    const ended = oldestFirst.filter(
+      (job) => isFinished(job)?.type === type && !isBeingDeleted(job),
+    );
     return ended.slice(0, Math.max(0, ended.length - limit));
   };
-  return [...beyond("Complete", cronJob.spec.successfulJobsHistoryLimit ?? 3), ...beyond("Failed", cronJob.spec.failedJobsHistoryLimit ?? 1)];
+  return [
+    ...beyond("Complete", cronJob.spec.successfulJobsHistoryLimit ?? 3),
+    ...beyond("Failed", cronJob.spec.failedJobsHistoryLimit ?? 1),
+  ];
 }
 
 function startedMs(job: Job): number {
-  return parseTime(job.status?.startTime ?? job.metadata.creationTimestamp ?? "1970-01-01T00:00:00Z");
+  return parseTime(
+    job.status?.startTime ?? job.metadata.creationTimestamp ?? "1970-01-01T00:00:00Z",
+  );
 }

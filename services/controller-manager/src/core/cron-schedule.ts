@@ -35,7 +35,11 @@ export function parseCronSchedule(text: string, timeZone = "UTC"): CronSchedule 
   const trimmed = text.trim();
   if (trimmed.startsWith("@every ")) return everySchedule(trimmed.slice("@every ".length));
   const fields = (shortForms[trimmed] ?? trimmed).split(/\s+/);
-  if (fields.length !== 5) throw new CronScheduleError("badSchedule", `schedule "${text}" must have five fields (minute hour day month weekday), not ${fields.length}`);
+  if (fields.length !== 5)
+    throw new CronScheduleError(
+      "badSchedule",
+      `schedule "${text}" must have five fields (minute hour day month weekday), not ${fields.length}`,
+    );
   const [minute = "", hour = "", day = "", month = "", weekday = ""] = fields;
   const minutes = [...parseField(minute, "minute", 0, 59)].sort(ascending);
   const hours = [...parseField(hour, "hour", 0, 23)].sort(ascending);
@@ -81,16 +85,32 @@ function isOpen(field: string): boolean {
 
 function everySchedule(text: string): CronSchedule {
   const parts = [...text.matchAll(/(\d+)(ms|s|m|h)/g)];
-  const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (UNIT_MS[unit ?? ""] ?? 0), 0);
-  if (parts.map(([all]) => all).join("") !== text || total < 1_000) throw new CronScheduleError("badSchedule", `schedule "@every ${text}" needs a duration of at least a second, such as 1h30m`);
+  const total = parts.reduce(
+    (sum, [, amount, unit]) => sum + Number(amount) * (UNIT_MS[unit ?? ""] ?? 0),
+    0,
+  );
+  if (parts.map(([all]) => all).join("") !== text || total < 1_000)
+    throw new CronScheduleError(
+      "badSchedule",
+      `schedule "@every ${text}" needs a duration of at least a second, such as 1h30m`,
+    );
   const everyMs = total - (total % 1_000);
   return { next: (afterMs) => afterMs - (afterMs % 1_000) + everyMs };
 }
 
-function parseField(text: string, name: string, min: number, max: number, names: readonly string[] = []): Set<number> {
+function parseField(
+  text: string,
+  name: string,
+  min: number,
+  max: number,
+  names: readonly string[] = [],
+): Set<number> {
   const values = new Set<number>();
   const fail = (): never => {
-    throw new CronScheduleError("badSchedule", `schedule field ${name} "${text}" must be numbers from ${min} to ${max}, ranges, steps or lists of them`);
+    throw new CronScheduleError(
+      "badSchedule",
+      `schedule field ${name} "${text}" must be numbers from ${min} to ${max}, ranges, steps or lists of them`,
+    );
   };
   const read = (one: string): number => {
     const named = names.indexOf(one.toLowerCase());
@@ -105,7 +125,15 @@ function parseField(text: string, name: string, min: number, max: number, names:
     if (more.length > 0) fail();
     const isStar = range === "*" || range === "?";
     const from = isStar ? min : read(first);
-    const to = isStar ? (name === "weekday" ? 6 : max) : last === undefined ? (step === undefined ? from : max) : read(last);
+    const to = isStar
+      ? name === "weekday"
+        ? 6
+        : max
+      : last === undefined
+        ? step === undefined
+          ? from
+          : max
+        : read(last);
     if (from < min || to > max || from > to) fail();
     for (let value = from; value <= to; value += Number(step ?? 1)) values.add(value);
   }
@@ -120,24 +148,47 @@ interface ZoneClock {
 }
 
 function createZoneClock(timeZone: string): ZoneClock {
-  if (timeZone === "UTC" || timeZone === "Etc/UTC") return { localOf: (ms) => ms, utcOf: (ms) => ms };
+  if (timeZone === "UTC" || timeZone === "Etc/UTC")
+    return { localOf: (ms) => ms, utcOf: (ms) => ms };
   let format: Intl.DateTimeFormat;
   try {
     if (timeZone === "" || timeZone === "Local") throw new RangeError("not a zone");
-    format = new Intl.DateTimeFormat("en-US", { timeZone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" });
+    format = new Intl.DateTimeFormat("en-US", {
+      timeZone,
+      hourCycle: "h23",
+      year: "numeric",
+      month: "numeric",
+      day: "numeric",
+      hour: "numeric",
+      minute: "numeric",
+      second: "numeric",
+    });
   } catch {
     throw new CronScheduleError("unknownTimeZone", `unknown time zone ${timeZone}`);
   }
   const localOf = (utcMs: number): number => {
-    const parts = Object.fromEntries(format.formatToParts(utcMs).map(({ type, value }) => [type, Number(value)]));
-    return Date.UTC(parts["year"] ?? 0, (parts["month"] ?? 1) - 1, parts["day"], parts["hour"], parts["minute"], parts["second"]);
+    const parts = Object.fromEntries(
+      format.formatToParts(utcMs).map(({ type, value }) => [type, Number(value)]),
+    );
+    return Date.UTC(
+      parts["year"] ?? 0,
+      (parts["month"] ?? 1) - 1,
+      parts["day"],
+      parts["hour"],
+      parts["minute"],
+      parts["second"],
+    );
   };
   return {
     localOf,
     utcOf(wallMs) {
       // The offset a day before and after covers every change of it; the larger offset gives the earlier moment.
-      const offsets = [-DAY_MS, DAY_MS].map((shift) => localOf(wallMs + shift) - (wallMs + shift)).sort((a, b) => b - a);
-      return offsets.map((offset) => wallMs - offset).find((candidate) => localOf(candidate) === wallMs);
+      const offsets = [-DAY_MS, DAY_MS]
+        .map((shift) => localOf(wallMs + shift) - (wallMs + shift))
+        .sort((a, b) => b - a);
+      return offsets
+        .map((offset) => wallMs - offset)
+        .find((candidate) => localOf(candidate) === wallMs);
     },
   };
 }

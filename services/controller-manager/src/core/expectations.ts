@@ -17,7 +17,10 @@ export interface Expectations {
 export const GIVE_UP_MS = 300_000;
 
 export function createExpectations(clock: Clock): Expectations {
-  const open = new Map<string, { creations: number; readonly deletions: Set<string>; readonly sinceMs: number }>();
+  const open = new Map<
+    string,
+    { creations: number; readonly deletions: Set<string>; readonly sinceMs: number }
+  >();
   const entry = (key: string) => {
     const existing = open.get(key);
     if (existing !== undefined) return existing;
@@ -42,7 +45,11 @@ export function createExpectations(clock: Clock): Expectations {
     satisfied(key) {
       const found = open.get(key);
       if (found === undefined) return true;
-      if ((found.creations > 0 || found.deletions.size > 0) && clock.monotonic() - found.sinceMs < GIVE_UP_MS) return false;
+      if (
+        (found.creations > 0 || found.deletions.size > 0) &&
+        clock.monotonic() - found.sinceMs < GIVE_UP_MS
+      )
+        return false;
       open.delete(key);
       return true;
     },

@@ -12,7 +12,7 @@ export function parseIndexes(text: string | undefined): Set<number> {
 export function formatIndexes(indexes: Iterable<number>): string {
   const parts: string[] = [];
   const sorted = [...indexes].sort((a, b) => a - b);
-  for (let at = 0; at < sorted.length; ) {
+  for (let at = 0; at < sorted.length;) {
     let end = at;
     while (sorted[end + 1] === (sorted[end] ?? 0) + 1) end += 1;
     // Two in a row are listed, as upstream does; a range begins at three.

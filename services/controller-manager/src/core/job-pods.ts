@@ -1,4 +1,11 @@
-import { findCondition, hasFinalizer, isBeingDeleted, parseTime, type Job, type Pod } from "@wherry/machinery";
+import {
+  findCondition,
+  hasFinalizer,
+  isBeingDeleted,
+  parseTime,
+  type Job,
+  type Pod,
+} from "@wherry/machinery";
 import { matchFailurePolicy } from "./job-failure-policy.ts";
 import { isEnded } from "./pod-control.ts";
 
@@ -15,7 +22,8 @@ const BACKOFF_MAX_MS = 600_000;
 const EXPONENT_MAX = 10;
 
 export const isIndexed = (job: Job): boolean => job.spec.completionMode === "Indexed";
-export const isPerIndex = (job: Job): boolean => isIndexed(job) && job.spec.backoffLimitPerIndex !== undefined;
+export const isPerIndex = (job: Job): boolean =>
+  isIndexed(job) && job.spec.backoffLimitPerIndex !== undefined;
 export const isTracked = (pod: Pod): boolean => hasFinalizer(pod, TRACKING);
 export const isTerminating = (pod: Pod): boolean => isBeingDeleted(pod) && !isEnded(pod);
 export const hasSucceeded = (pod: Pod): boolean => pod.status?.phase === "Succeeded";
@@ -46,27 +54,43 @@ export function countsAsFailure(job: Job, pod: Pod): boolean {
 }
 
 export function restartsOf(pod: Pod): number {
-  return [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])].reduce((sum, one) => sum + (one.restartCount ?? 0), 0);
+  return [
+    ...(pod.status?.initContainerStatuses ?? []),
+    ...(pod.status?.containerStatuses ?? []),
+  ].reduce((sum, one) => sum + (one.restartCount ?? 0), 0);
 }
 
 /** When the pod ended, as well as its status tells. */
 export function endedAtMs(pod: Pod): number {
-  const containers = (pod.status?.containerStatuses ?? []).map((one) => one.state?.terminated?.finishedAt).filter((time) => time !== undefined);
+  const containers = (pod.status?.containerStatuses ?? [])
+    .map((one) => one.state?.terminated?.finishedAt)
+    .filter((time) => time !== undefined);
   if (containers.length > 0) return Math.max(...containers.map(parseTime));
-  const time = pod.metadata.deletionTimestamp ?? findCondition(pod.status?.conditions, "Ready")?.lastTransitionTime ?? pod.metadata.creationTimestamp;
+  const time =
+    pod.metadata.deletionTimestamp ??
+    findCondition(pod.status?.conditions, "Ready")?.lastTransitionTime ??
+    pod.metadata.creationTimestamp;
   return time === undefined || time === null ? 0 : parseTime(time);
 }
 
 /** Time left before the next try: 10 s after the first failure since the last success, doubling to 10 min. */
 export function backoffLeftMs(job: Job, pods: readonly Pod[], nowMs: number): number {
   const lastSuccessMs = Math.max(0, ...pods.filter(hasSucceeded).map(endedAtMs));
-  const failures = pods.filter((pod) => hasFailed(job, pod)).map(endedAtMs).filter((ms) => ms > lastSuccessMs);
-  return failures.length === 0 ? 0 : Math.max(0, Math.max(...failures) + delayMs(failures.length) - nowMs);
+  const failures = pods
+    .filter((pod) => hasFailed(job, pod))
+    .map(endedAtMs)
+    .filter((ms) => ms > lastSuccessMs);
+  return failures.length === 0
+    ? 0
+    : Math.max(0, Math.max(...failures) + delayMs(failures.length) - nowMs);
 }
 
 /** The same for one index, from its last failed pod. */
 export function indexBackoffLeftMs(failed: Pod, nowMs: number): number {
-  return Math.max(0, endedAtMs(failed) + delayMs(indexFailuresOf(failed) + ignoredFailuresOf(failed) + 1) - nowMs);
+  return Math.max(
+    0,
+    endedAtMs(failed) + delayMs(indexFailuresOf(failed) + ignoredFailuresOf(failed) + 1) - nowMs,
+  );
 }
 
 function delayMs(failures: number): number {

@@ -1,6 +1,25 @@
 import { resources } from "@wherry/client";
-import { controllerOf, isBeingDeleted, isNotFound, keyOf, labelSelectorFrom, objectKey, parseTime, type Container, type Job, type JobStatus, type Pod } from "@wherry/machinery";
-import { createReconciler, onAnyChange, soonest, withType, type Controller, type ControllerContext } from "./controller.ts";
+import {
+  controllerOf,
+  isBeingDeleted,
+  isNotFound,
+  keyOf,
+  labelSelectorFrom,
+  objectKey,
+  parseTime,
+  type Container,
+  type Job,
+  type JobStatus,
+  type Pod,
+} from "@wherry/machinery";
+import {
+  createReconciler,
+  onAnyChange,
+  soonest,
+  withType,
+  type Controller,
+  type ControllerContext,
+} from "./controller.ts";
 import { createExpectations, GIVE_UP_MS } from "./expectations.ts";
 import { isFinished, planJob, type NewPod } from "./job-plan.ts";
 import { INDEX, INDEX_FAILURES, INDEX_IGNORED_FAILURES, isTracked, TRACKING } from "./job-pods.ts";
@@ -16,7 +35,9 @@ export function createJobController(context: ControllerContext): Controller {
   const expectations = createExpectations(clock);
   const podControl = createPodControl(context, expectations);
   const jobs = informers.informer<Job>(resources.jobs);
-  const pods = informers.informer<Pod>(resources.pods, { indexes: { ...podIndexes, countingJob: countingJobOf } });
+  const pods = informers.informer<Pod>(resources.pods, {
+    indexes: { ...podIndexes, countingJob: countingJobOf },
+  });
   /** Versions that were written and that the cache may not show yet. */
   const written = new Map<string, string>();
 
@@ -47,7 +68,8 @@ export function createJobController(context: ControllerContext): Controller {
       const plan = planJob({ job, pods: await claim(job), nowMs: clock.now() });
       await storeStatus(key, job, plan.status);
       await allDone(plan.release.map(release));
-      for (const { type, reason, message } of plan.events) events.event(withType(job, TYPE.apiVersion, TYPE.kind), type, reason, message);
+      for (const { type, reason, message } of plan.events)
+        events.event(withType(job, TYPE.apiVersion, TYPE.kind), type, reason, message);
       await allDone(
         plan.remove.map(async (pod) => {
           await release(pod);
@@ -66,9 +88,22 @@ export function createJobController(context: ControllerContext): Controller {
     const matcher = labelSelectorFrom(job.spec.selector ?? {});
     const owned = [...podsOf(pods, job)];
     for (const pod of podsAround(pods, job)) {
-      if (controllerOf(pod) !== undefined || job.spec.selector === undefined || isBeingDeleted(pod) || !matcher.matches(pod.metadata.labels ?? {})) continue;
+      if (
+        controllerOf(pod) !== undefined ||
+        job.spec.selector === undefined ||
+        isBeingDeleted(pod) ||
+        !matcher.matches(pod.metadata.labels ?? {})
+      )
+        continue;
       await podControl.adopt(job, TYPE, pod);
-      if (!isTracked(pod)) await api.patch(resources.pods, pod.metadata.name ?? "", pod.metadata.namespace, "strategic", { metadata: { uid: pod.metadata.uid, finalizers: [TRACKING] } });
+      if (!isTracked(pod))
+        await api.patch(
+          resources.pods,
+          pod.metadata.name ?? "",
+          pod.metadata.namespace,
+          "strategic",
+          { metadata: { uid: pod.metadata.uid, finalizers: [TRACKING] } },
+        );
     }
     return owned;
   };
@@ -97,8 +132,12 @@ export function createJobController(context: ControllerContext): Controller {
   /** Lets a pod go that has been counted, or that nobody counts. */
   const release = async (pod: Pod): Promise<void> => {
     if (!isTracked(pod)) return;
-    const patch = { metadata: { uid: pod.metadata.uid, "$deleteFromPrimitiveList/finalizers": [TRACKING] } };
-    await api.patch(resources.pods, pod.metadata.name ?? "", pod.metadata.namespace, "strategic", patch).catch(ignoreGone);
+    const patch = {
+      metadata: { uid: pod.metadata.uid, "$deleteFromPrimitiveList/finalizers": [TRACKING] },
+    };
+    await api
+      .patch(resources.pods, pod.metadata.name ?? "", pod.metadata.namespace, "strategic", patch)
+      .catch(ignoreGone);
   };
 
   const createPod = async (job: Job, { index, failures }: NewPod): Promise<void> => {
@@ -113,13 +152,22 @@ export function createJobController(context: ControllerContext): Controller {
       labels: { [INDEX]: String(index) },
       annotations: {
         [INDEX]: String(index),
-        ...(failures === undefined ? {} : { [INDEX_FAILURES]: String(failures.counted), ...(failures.ignored > 0 ? { [INDEX_IGNORED_FAILURES]: String(failures.ignored) } : {}) }),
+        ...(failures === undefined
+          ? {}
+          : {
+              [INDEX_FAILURES]: String(failures.counted),
+              ...(failures.ignored > 0
+                ? { [INDEX_IGNORED_FAILURES]: String(failures.ignored) }
+                : {}),
+            }),
       },
       finalizers: [TRACKING],
       spec: {
         hostname: template.spec.hostname ?? name,
         containers: template.spec.containers.map(withIndex),
-        ...(template.spec.initContainers === undefined ? {} : { initContainers: template.spec.initContainers.map(withIndex) }),
+        ...(template.spec.initContainers === undefined
+          ? {}
+          : { initContainers: template.spec.initContainers.map(withIndex) }),
       },
     });
   };
@@ -132,7 +180,10 @@ export function createJobController(context: ControllerContext): Controller {
     const leftMs = parseTime(finishedAt) + ttl * 1_000 - clock.now();
     if (leftMs > 0) return { requeueAfterMs: leftMs };
     try {
-      await api.delete(resources.jobs, job.metadata.name ?? "", job.metadata.namespace, { propagationPolicy: "Foreground", preconditions: { uid: job.metadata.uid ?? "" } });
+      await api.delete(resources.jobs, job.metadata.name ?? "", job.metadata.namespace, {
+        propagationPolicy: "Foreground",
+        preconditions: { uid: job.metadata.uid ?? "" },
+      });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
@@ -140,7 +191,14 @@ export function createJobController(context: ControllerContext): Controller {
   };
 
   jobs.subscribe(onAnyChange((job) => reconciler.enqueue(objectKey(job))));
-  followOwnedPods({ pods, kind: TYPE.kind, owners: jobs, expectations, enqueue: reconciler.enqueue, selectorOf: (job) => job.spec.selector });
+  followOwnedPods({
+    pods,
+    kind: TYPE.kind,
+    owners: jobs,
+    expectations,
+    enqueue: reconciler.enqueue,
+    selectorOf: (job) => job.spec.selector,
+  });
   pods.subscribe(
     onAnyChange((pod) => {
       if (isTracked(pod)) for (const key of countingJobOf(pod)) reconciler.enqueue(key);
@@ -153,7 +211,12 @@ export function createJobController(context: ControllerContext): Controller {
 function countingJobOf(pod: Pod): readonly string[] {
   if (!isTracked(pod)) return [];
   const owner = controllerOf(pod);
-  const name = owner === undefined ? pod.metadata.labels?.["batch.kubernetes.io/job-name"] : owner.kind === TYPE.kind ? owner.name : undefined;
+  const name =
+    owner === undefined
+      ? pod.metadata.labels?.["batch.kubernetes.io/job-name"]
+      : owner.kind === TYPE.kind
+        ? owner.name
+        : undefined;
   return name === undefined ? [] : [keyOf(pod.metadata.namespace, name)];
 }
 
@@ -161,5 +224,11 @@ function countingJobOf(pod: Pod): readonly string[] {
 function withIndex(container: Container): Container {
   const name = "JOB_COMPLETION_INDEX";
   if (container.env?.some((one) => one.name === name) === true) return container;
-  return { ...container, env: [...(container.env ?? []), { name, valueFrom: { fieldRef: { fieldPath: `metadata.labels['${INDEX}']` } } }] };
+  return {
+    ...container,
+    env: [
+      ...(container.env ?? []),
+      { name, valueFrom: { fieldRef: { fieldPath: `metadata.labels['${INDEX}']` } } },
+    ],
+  };
 }

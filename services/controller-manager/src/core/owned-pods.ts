@@ -1,5 +1,14 @@
 import type { IndexFunction, Informer } from "@wherry/client";
-import { controllerOf, isBeingDeleted, keyOf, labelSelectorFrom, objectKey, type KubeObject, type LabelSelector, type Pod } from "@wherry/machinery";
+import {
+  controllerOf,
+  isBeingDeleted,
+  keyOf,
+  labelSelectorFrom,
+  objectKey,
+  type KubeObject,
+  type LabelSelector,
+  type Pod,
+} from "@wherry/machinery";
 import type { Expectations } from "./expectations.ts";
 
 /** The index by which an owner finds its pods, and those of its namespace that nobody owns. */
@@ -18,7 +27,10 @@ export function podsOf(pods: Informer<Pod>, owner: KubeObject): readonly Pod[] {
 
 /** The pods that `owner` controls, and those that it could adopt. */
 export function podsAround(pods: Informer<Pod>, owner: KubeObject): readonly Pod[] {
-  return [...podsOf(pods, owner), ...pods.store.byIndex("controller", orphansOf(owner.metadata.namespace))];
+  return [
+    ...podsOf(pods, owner),
+    ...pods.store.byIndex("controller", orphansOf(owner.metadata.namespace)),
+  ];
 }
 
 export interface OwnedPodsOptions<T extends KubeObject> {
@@ -49,7 +61,8 @@ export function followOwnedPods<T extends KubeObject>(options: OwnedPodsOptions<
     if (controllerOf(pod) !== undefined) return;
     for (const owner of owners.store.list(pod.metadata.namespace)) {
       const selector = options.selectorOf(owner);
-      if (selector !== undefined && labelSelectorFrom(selector).matches(pod.metadata.labels ?? {})) enqueue(objectKey(owner));
+      if (selector !== undefined && labelSelectorFrom(selector).matches(pod.metadata.labels ?? {}))
+        enqueue(objectKey(owner));
     }
   };
   const sawDeletion = (pod: Pod): void => {

@@ -1,5 +1,19 @@
 import { resources, type ResourceRef } from "@wherry/client";
-import { controllerOf, controllerReference, findCondition, isApiError, isBeingDeleted, isNotFound, labelSelectorFrom, objectKey, parseTime, type KubeObject, type LabelSelector, type Pod, type PodTemplateSpec } from "@wherry/machinery";
+import {
+  controllerOf,
+  controllerReference,
+  findCondition,
+  isApiError,
+  isBeingDeleted,
+  isNotFound,
+  labelSelectorFrom,
+  objectKey,
+  parseTime,
+  type KubeObject,
+  type LabelSelector,
+  type Pod,
+  type PodTemplateSpec,
+} from "@wherry/machinery";
 import { withType, type ControllerContext } from "./controller.ts";
 import type { Expectations } from "./expectations.ts";
 
@@ -26,17 +40,29 @@ export function isReady(pod: Pod): boolean {
 export function isAvailable(pod: Pod, minReadySeconds: number, nowMs: number): boolean {
   const ready = findCondition(pod.status?.conditions, "Ready");
   if (ready?.status !== "True") return false;
-  return minReadySeconds === 0 || (ready.lastTransitionTime !== undefined && parseTime(ready.lastTransitionTime) + minReadySeconds * 1_000 <= nowMs);
+  return (
+    minReadySeconds === 0 ||
+    (ready.lastTransitionTime !== undefined &&
+      parseTime(ready.lastTransitionTime) + minReadySeconds * 1_000 <= nowMs)
+  );
 }
 
 /** Milliseconds until the first of these pods has been ready for `minReadySeconds`; undefined when none is on its way there. */
-export function untilAvailableMs(pods: readonly Pod[], minReadySeconds: number, nowMs: number): number | undefined {
-  const waits = pods.filter((pod) => isActive(pod) && isReady(pod) && !isAvailable(pod, minReadySeconds, nowMs)).map((pod) => readySinceMs(pod) + minReadySeconds * 1_000 - nowMs);
+export function untilAvailableMs(
+  pods: readonly Pod[],
+  minReadySeconds: number,
+  nowMs: number,
+): number | undefined {
+  const waits = pods
+    .filter((pod) => isActive(pod) && isReady(pod) && !isAvailable(pod, minReadySeconds, nowMs))
+    .map((pod) => readySinceMs(pod) + minReadySeconds * 1_000 - nowMs);
   return waits.length === 0 ? undefined : Math.max(1, Math.min(...waits));
 }
 
 function readySinceMs(pod: Pod): number {
-  const since = isReady(pod) ? findCondition(pod.status?.conditions, "Ready")?.lastTransitionTime : undefined;
+  const since = isReady(pod)
+    ? findCondition(pod.status?.conditions, "Ready")?.lastTransitionTime
+    : undefined;
   return since === undefined ? 0 : parseTime(since);
 }
 
@@ -71,7 +97,11 @@ function restarts(pod: Pod): number {
 }
 
 /** Pods that the selector matches and that are the owner's or nobody's; those of nobody are to be adopted. */
-export function claimPods(owner: KubeObject, selector: LabelSelector, pods: readonly Pod[]): { readonly owned: Pod[]; readonly adoptable: Pod[]; readonly released: Pod[] } {
+export function claimPods(
+  owner: KubeObject,
+  selector: LabelSelector,
+  pods: readonly Pod[],
+): { readonly owned: Pod[]; readonly adoptable: Pod[]; readonly released: Pod[] } {
   const matcher = labelSelectorFrom(selector);
   const owned: Pod[] = [];
   const adoptable: Pod[] = [];
@@ -83,14 +113,20 @@ export function claimPods(owner: KubeObject, selector: LabelSelector, pods: read
       if (matches) owned.push(pod);
       else if (!isBeingDeleted(owner)) released.push(pod);
     }
-    if (controller === undefined && matches && !isBeingDeleted(pod) && !isBeingDeleted(owner)) adoptable.push(pod);
+    if (controller === undefined && matches && !isBeingDeleted(pod) && !isBeingDeleted(owner))
+      adoptable.push(pod);
   }
   return { owned, adoptable, released };
 }
 
 export interface PodControl {
   /** Creates a pod from a template, owned by `owner`. Undefined when the namespace is going away: then nothing is wanted there any more. */
-  create(owner: KubeObject, type: PodOwner, template: PodTemplateSpec, changes?: PodChanges): Promise<Pod | undefined>;
+  create(
+    owner: KubeObject,
+    type: PodOwner,
+    template: PodTemplateSpec,
+    changes?: PodChanges,
+  ): Promise<Pod | undefined>;
   delete(owner: KubeObject, type: PodOwner, pod: Pod): Promise<void>;
   /** Rejects when the owner, asked for anew, is another one or is being deleted: the cache may not know yet. */
   adopt(owner: KubeObject, type: PodOwner, pod: Pod): Promise<void>;
@@ -124,9 +160,19 @@ const commonWords: PodEventWords = {
 };
 
 /** Makes and removes pods with the events that upstream writes, and keeps the expectations of the owner's key. */
-export function createPodControl(context: ControllerContext, expectations: Expectations, words: PodEventWords = commonWords): PodControl {
+export function createPodControl(
+  context: ControllerContext,
+  expectations: Expectations,
+  words: PodEventWords = commonWords,
+): PodControl {
   const { api, events } = context;
-  const say = (owner: KubeObject, type: PodOwner, kind: "Normal" | "Warning", reason: string, message: string): void => events.event(withType(owner, type.apiVersion, type.kind), kind, reason, message);
+  const say = (
+    owner: KubeObject,
+    type: PodOwner,
+    kind: "Normal" | "Warning",
+    reason: string,
+    message: string,
+  ): void => events.event(withType(owner, type.apiVersion, type.kind), kind, reason, message);
   return {
     async create(owner, type, template, changes = {}) {
       const key = objectKey(owner);
@@ -136,7 +182,9 @@ export function createPodControl(context: ControllerContext, expectations: Expec
         apiVersion: "v1",
         kind: "Pod",
         metadata: {
-          ...(changes.name === undefined ? { generateName: changes.namePrefix ?? `${ownerName}-` } : { name: changes.name }),
+          ...(changes.name === undefined
+            ? { generateName: changes.namePrefix ?? `${ownerName}-` }
+            : { name: changes.name }),
           namespace: owner.metadata.namespace ?? "",
           labels: { ...template.metadata?.labels, ...changes.labels },
           annotations: { ...template.metadata?.annotations, ...changes.annotations },
@@ -147,12 +195,24 @@ export function createPodControl(context: ControllerContext, expectations: Expec
       };
       try {
         const created = await api.create(resources.pods, pod);
-        say(owner, type, "Normal", "SuccessfulCreate", words.created(ownerName, created.metadata.name ?? ""));
+        say(
+          owner,
+          type,
+          "Normal",
+          "SuccessfulCreate",
+          words.created(ownerName, created.metadata.name ?? ""),
+        );
         return created;
       } catch (error) {
         expectations.sawCreation(key);
         if (isNamespaceTerminating(error)) return undefined;
-        say(owner, type, "Warning", "FailedCreate", words.createFailed(ownerName, changes.name ?? "", (error as Error).message));
+        say(
+          owner,
+          type,
+          "Warning",
+          "FailedCreate",
+          words.createFailed(ownerName, changes.name ?? "", (error as Error).message),
+        );
         throw error;
       }
     },
@@ -167,36 +227,73 @@ export function createPodControl(context: ControllerContext, expectations: Expec
       } catch (error) {
         expectations.sawDeletion(key, uid);
         if (isNotFound(error)) return;
-        say(owner, type, "Warning", "FailedDelete", words.deleteFailed(ownerName, name, (error as Error).message));
+        say(
+          owner,
+          type,
+          "Warning",
+          "FailedDelete",
+          words.deleteFailed(ownerName, name, (error as Error).message),
+        );
         throw error;
       }
     },
     async adopt(owner, type, pod) {
       const live = await api.get(type.ref, owner.metadata.name ?? "", owner.metadata.namespace);
-      if (live.metadata.uid !== owner.metadata.uid) throw new Error(`${type.kind} ${objectKey(owner)} is gone and another has its name; nothing is adopted`);
-      if (isBeingDeleted(live)) throw new Error(`${type.kind} ${objectKey(owner)} has just been deleted; nothing is adopted`);
+      if (live.metadata.uid !== owner.metadata.uid)
+        throw new Error(
+          `${type.kind} ${objectKey(owner)} is gone and another has its name; nothing is adopted`,
+        );
+      if (isBeingDeleted(live))
+        throw new Error(
+          `${type.kind} ${objectKey(owner)} has just been deleted; nothing is adopted`,
+        );
       const reference = { ...controllerReference(owner, type) };
-      await api.patch(resources.pods, pod.metadata.name ?? "", pod.metadata.namespace, "strategic", { metadata: { ownerReferences: [reference], uid: pod.metadata.uid } });
+      await api.patch(
+        resources.pods,
+        pod.metadata.name ?? "",
+        pod.metadata.namespace,
+        "strategic",
+        { metadata: { ownerReferences: [reference], uid: pod.metadata.uid } },
+      );
     },
     async release(owner, pod) {
-      const patch = { metadata: { ownerReferences: [{ $patch: "delete", uid: owner.metadata.uid }], uid: pod.metadata.uid } };
-      await api.patch(resources.pods, pod.metadata.name ?? "", pod.metadata.namespace, "strategic", patch);
+      const patch = {
+        metadata: {
+          ownerReferences: [{ $patch: "delete", uid: owner.metadata.uid }],
+          uid: pod.metadata.uid,
+        },
+      };
+      await api.patch(
+        resources.pods,
+        pod.metadata.name ?? "",
+        pod.metadata.namespace,
+        "strategic",
+        patch,
+      );
     },
   };
 }
 
 /** True for a refusal that stays: nothing new comes into a namespace that is being deleted. */
 function isNamespaceTerminating(error: unknown): boolean {
-  return isApiError(error, "Forbidden") && error.status.details?.causes?.some((cause) => cause.reason === "NamespaceTerminating") === true;
+  return (
+    isApiError(error, "Forbidden") &&
+    error.status.details?.causes?.some((cause) => cause.reason === "NamespaceTerminating") === true
+  );
 }
 
 /** Starts a few at first and doubles while all go well (upstream's slow start), so that a quota is not hit a thousand times. */
-export async function slowStart(count: number, create: (index: number) => Promise<unknown>): Promise<void> {
+export async function slowStart(
+  count: number,
+  create: (index: number) => Promise<unknown>,
+): Promise<void> {
   let done = 0;
   for (let batch = 1; done < count; batch *= 2) {
     const size = Math.min(batch, count - done);
     const offset = done;
-    const results = await Promise.allSettled(Array.from({ length: size }, (_, index) => create(offset + index)));
+    const results = await Promise.allSettled(
+      Array.from({ length: size }, (_, index) => create(offset + index)),
+    );
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     done += size;

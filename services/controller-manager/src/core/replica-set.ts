@@ -1,16 +1,49 @@
 import { resources } from "@wherry/client";
-import { formatTime, isBeingDeleted, isNotFound, labelSelectorFrom, objectKey, withCondition, type KubeObject, type LabelSelector, type Pod, type PodTemplateSpec, type ReplicaSet, type ReplicaSetStatus } from "@wherry/machinery";
-import { createReconciler, onAnyChange, soonest, type Controller, type ControllerContext } from "./controller.ts";
+import {
+  formatTime,
+  isBeingDeleted,
+  isNotFound,
+  labelSelectorFrom,
+  objectKey,
+  withCondition,
+  type KubeObject,
+  type LabelSelector,
+  type Pod,
+  type PodTemplateSpec,
+  type ReplicaSet,
+  type ReplicaSetStatus,
+} from "@wherry/machinery";
+import {
+  createReconciler,
+  onAnyChange,
+  soonest,
+  type Controller,
+  type ControllerContext,
+} from "./controller.ts";
 import { createExpectations, GIVE_UP_MS } from "./expectations.ts";
 import { followOwnedPods, podIndexes, podsAround } from "./owned-pods.ts";
-import { claimPods, createPodControl, isActive, isAvailable, isReady, mostExpendableFirst, slowStart, untilAvailableMs, type PodOwner } from "./pod-control.ts";
+import {
+  claimPods,
+  createPodControl,
+  isActive,
+  isAvailable,
+  isReady,
+  mostExpendableFirst,
+  slowStart,
+  untilAvailableMs,
+  type PodOwner,
+} from "./pod-control.ts";
 
 /** Pods made or removed in one go (upstream's burst). */
 const BURST = 500;
 
 /** What ReplicaSet and ReplicationController have in common. */
 export interface ReplicaOwner extends KubeObject {
-  readonly spec: { readonly replicas?: number; readonly minReadySeconds?: number; readonly template?: PodTemplateSpec };
+  readonly spec: {
+    readonly replicas?: number;
+    readonly minReadySeconds?: number;
+    readonly template?: PodTemplateSpec;
+  };
   readonly status?: ReplicaSetStatus;
 }
 
@@ -40,19 +73,38 @@ export interface ReplicaFailure {
 }
 
 /** Pure: the status that these pods make. A failure of undefined clears the condition; "unknown" keeps it, when nothing was tried. */
-export function replicaSetStatus(set: ReplicaOwner, owned: readonly Pod[], nowMs: number, failure: ReplicaFailure | "unknown" | undefined): ReplicaSetStatus {
+export function replicaSetStatus(
+  set: ReplicaOwner,
+  owned: readonly Pod[],
+  nowMs: number,
+  failure: ReplicaFailure | "unknown" | undefined,
+): ReplicaSetStatus {
   const active = owned.filter(isActive);
-  const templateLabels = labelSelectorFrom({ matchLabels: set.spec.template?.metadata?.labels ?? {} });
+  const templateLabels = labelSelectorFrom({
+    matchLabels: set.spec.template?.metadata?.labels ?? {},
+  });
   const old = set.status?.conditions ?? [];
   let conditions = old;
   if (failure === undefined) conditions = old.filter((one) => one.type !== "ReplicaFailure");
   else if (failure !== "unknown" && !old.some((one) => one.type === "ReplicaFailure"))
-    conditions = withCondition(old, { type: "ReplicaFailure", status: "True", reason: failure.reason, message: failure.error.message }, formatTime(nowMs));
+    conditions = withCondition(
+      old,
+      {
+        type: "ReplicaFailure",
+        status: "True",
+        reason: failure.reason,
+        message: failure.error.message,
+      },
+      formatTime(nowMs),
+    );
   return {
     replicas: active.length,
-    fullyLabeledReplicas: active.filter((pod) => templateLabels.matches(pod.metadata.labels ?? {})).length,
+    fullyLabeledReplicas: active.filter((pod) => templateLabels.matches(pod.metadata.labels ?? {}))
+      .length,
     readyReplicas: active.filter(isReady).length,
-    availableReplicas: active.filter((pod) => isAvailable(pod, set.spec.minReadySeconds ?? 0, nowMs)).length,
+    availableReplicas: active.filter((pod) =>
+      isAvailable(pod, set.spec.minReadySeconds ?? 0, nowMs),
+    ).length,
     terminatingReplicas: owned.filter(isBeingDeleted).length,
     observedGeneration: set.metadata.generation ?? 0,
     ...(conditions.length === 0 ? {} : { conditions }),
@@ -69,7 +121,10 @@ export function createReplicaSetController(context: ControllerContext): Controll
 }
 
 /** Keeps as many pods as are asked for. */
-export function createReplicaController<T extends ReplicaOwner>(context: ControllerContext, kind: ReplicaKind<T>): Controller {
+export function createReplicaController<T extends ReplicaOwner>(
+  context: ControllerContext,
+  kind: ReplicaKind<T>,
+): Controller {
   const { api, informers, clock } = context;
   const { type } = kind;
   const expectations = createExpectations(clock);
@@ -87,7 +142,11 @@ export function createReplicaController<T extends ReplicaOwner>(context: Control
         return undefined;
       }
       const isCurrent = expectations.satisfied(key);
-      const { owned, adoptable, released } = claimPods(set, kind.selectorOf(set), podsAround(pods, set));
+      const { owned, adoptable, released } = claimPods(
+        set,
+        kind.selectorOf(set),
+        podsAround(pods, set),
+      );
       for (const pod of adoptable) await podControl.adopt(set, type, pod);
       for (const pod of released) await podControl.release(set, pod).catch(ignoreGone);
       const all = [...owned, ...adoptable];
@@ -97,7 +156,10 @@ export function createReplicaController<T extends ReplicaOwner>(context: Control
       const { terminatingReplicas: _terminating, ...withoutTerminating } = status;
       await writeStatus(set, kind.countsTerminating ? status : withoutTerminating);
       if (failure !== undefined && failure !== "unknown") throw failure.error;
-      return soonest(isCurrent ? undefined : GIVE_UP_MS, untilAvailableMs(all, set.spec.minReadySeconds ?? 0, clock.now()));
+      return soonest(
+        isCurrent ? undefined : GIVE_UP_MS,
+        untilAvailableMs(all, set.spec.minReadySeconds ?? 0, clock.now()),
+      );
     },
   });
 
@@ -105,7 +167,8 @@ export function createReplicaController<T extends ReplicaOwner>(context: Control
     const plan = planReplicas(set.spec.replicas ?? 1, active);
     const { template } = set.spec;
     try {
-      if (template !== undefined) await slowStart(plan.create, () => podControl.create(set, type, template));
+      if (template !== undefined)
+        await slowStart(plan.create, () => podControl.create(set, type, template));
       await allDone(plan.remove.map((pod) => podControl.delete(set, type, pod)));
       return undefined;
     } catch (error) {
@@ -119,7 +182,14 @@ export function createReplicaController<T extends ReplicaOwner>(context: Control
   };
 
   sets.subscribe(onAnyChange((set) => reconciler.enqueue(objectKey(set))));
-  followOwnedPods({ pods, kind: type.kind, owners: sets, expectations, enqueue: reconciler.enqueue, selectorOf: kind.selectorOf });
+  followOwnedPods({
+    pods,
+    kind: type.kind,
+    owners: sets,
+    expectations,
+    enqueue: reconciler.enqueue,
+    selectorOf: kind.selectorOf,
+  });
   return reconciler;
 }
 
@@ -132,7 +202,9 @@ export async function allDone(work: readonly Promise<unknown>[]): Promise<void> 
 
 /** Keys in one order, so that equal statuses compare equal. */
 export function sorted(value: object | undefined): unknown {
-  return value === undefined ? {} : Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return value === undefined
+    ? {}
+    : Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 export function ignoreGone(error: unknown): void {

@@ -7,7 +7,11 @@ import { createReplicaController } from "./replica-set.ts";
 export function createReplicationControllerController(context: ControllerContext): Controller {
   return createReplicaController<ReplicationController>(context, {
     name: "replicationcontroller",
-    type: { apiVersion: "v1", kind: "ReplicationController", ref: resources.replicationControllers },
+    type: {
+      apiVersion: "v1",
+      kind: "ReplicationController",
+      ref: resources.replicationControllers,
+    },
     selectorOf: (one) => ({ matchLabels: one.spec.selector ?? {} }),
     countsTerminating: false,
   });

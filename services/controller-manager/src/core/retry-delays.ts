@@ -21,7 +21,9 @@ export function createRetryDelays({ clock, firstMs, longestMs }: RetryDelaysOpti
   const known = new Map<string, { readonly delayMs: number; readonly atMs: number }>();
   const live = (key: string) => {
     const entry = known.get(key);
-    return entry === undefined || clock.monotonic() - entry.atMs > entry.delayMs + 2 * longestMs ? undefined : entry;
+    return entry === undefined || clock.monotonic() - entry.atMs > entry.delayMs + 2 * longestMs
+      ? undefined
+      : entry;
   };
   return {
     leftMs(key) {
@@ -31,7 +33,10 @@ export function createRetryDelays({ clock, firstMs, longestMs }: RetryDelaysOpti
     attempted(key) {
       const entry = live(key);
       known.delete(key);
-      known.set(key, { delayMs: entry === undefined ? firstMs : Math.min(entry.delayMs * 2, longestMs), atMs: clock.monotonic() });
+      known.set(key, {
+        delayMs: entry === undefined ? firstMs : Math.min(entry.delayMs * 2, longestMs),
+        atMs: clock.monotonic(),
+      });
       const [oldest] = known.keys();
       if (known.size > KEYS_MAX && oldest !== undefined) known.delete(oldest);
     },

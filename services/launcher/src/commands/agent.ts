@@ -4,7 +4,17 @@ import { createApiClient, createHttpTransport } from "@wherry/client";
 import { cidrContains, createCommandRunner, parseCidr, tryParseAddress } from "@wherry/net";
 import { detectNodeIp } from "@wherry/node-agent";
 import { readPair } from "@wherry/pki";
-import { createLogger, createMetrics, runServices, systemClock, UsageError, type FlagValues, type Logger, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
+import {
+  createLogger,
+  createMetrics,
+  runServices,
+  systemClock,
+  UsageError,
+  type FlagValues,
+  type Logger,
+  type ParsedFlags,
+  type ProcessContext,
+} from "@wherry/service-kit";
 import { createKubeletGate, createTunnelClient, joinCluster } from "@wherry/tunnel-proxy";
 import type { Command } from "../command.ts";
 import { isSet, oneOf, textOf } from "../flag-values.ts";
@@ -26,11 +36,17 @@ export const agentCommand: Command = {
 };
 
 async function runAgent(context: ProcessContext, { values }: ParsedFlags): Promise<void> {
-  const log = await createLogger({ level: isSet(values, "debug") ? "debug" : "info", format: oneOf(values, "log-format", ["text", "json"], "text") });
+  const log = await createLogger({
+    level: isSet(values, "debug") ? "debug" : "info",
+    format: oneOf(values, "log-format", ["text", "json"], "text"),
+  });
   const serverUrl = serverUrlOf(values);
   const node = await nodeSettingsOf(values, context);
   const token = await tokenOf(values, "token");
-  if (token === undefined) throw new UsageError("--token is required: it stands in <data-dir>/server/node-token on the server");
+  if (token === undefined)
+    throw new UsageError(
+      "--token is required: it stands in <data-dir>/server/node-token on the server",
+    );
   if (!context.isRoot) throw new Error("running containers needs root: start wherry agent as root");
   const release = await claimMachine({ dataDir: node.dataDir, withNode: true, pid: context.pid });
   try {
@@ -42,8 +58,10 @@ async function runAgent(context: ProcessContext, { values }: ParsedFlags): Promi
 
 function serverUrlOf(values: FlagValues): string {
   const text = textOf(values, "server");
-  if (text === undefined) throw new UsageError("--server is required: https://HOST:6443 of the cluster to join");
-  if (!URL.canParse(text) || new URL(text).protocol !== "https:") throw new UsageError(`--server must be a URL such as https://HOST:6443, not "${text}"`);
+  if (text === undefined)
+    throw new UsageError("--server is required: https://HOST:6443 of the cluster to join");
+  if (!URL.canParse(text) || new URL(text).protocol !== "https:")
+    throw new UsageError(`--server must be a URL such as https://HOST:6443, not "${text}"`);
   return text;
 }
 
@@ -54,7 +72,10 @@ interface AgentRun {
   readonly node: NodeSettings;
 }
 
-async function joinAndRun(context: ProcessContext, { log, serverUrl, token, node }: AgentRun): Promise<void> {
+async function joinAndRun(
+  context: ProcessContext,
+  { log, serverUrl, token, node }: AgentRun,
+): Promise<void> {
   log.info(`Starting wherry agent ${VERSION}`);
 
   const nodeIp = node.nodeIps[0] ?? (await detectNodeIp(createCommandRunner())).address;
@@ -88,12 +109,18 @@ async function joinAndRun(context: ProcessContext, { log, serverUrl, token, node
     nodeCommand: context.selfCommand.slice(0, -1),
     searchPath: context.env["PATH"] ?? "",
     api: createApiClient(transport),
-    onNodeReady: () => log.info(`Node ${node.nodeName} is Ready, ${(context.uptimeMs() / 1000).toFixed(2)} s after the start`),
+    onNodeReady: () =>
+      log.info(
+        `Node ${node.nodeName} is Ready, ${(context.uptimeMs() / 1000).toFixed(2)} s after the start`,
+      ),
   });
   const pods = parseCidr(joined.settings.clusterCidr);
   const tunnel = createTunnelClient({
     serverUrl: joined.serverUrl,
-    credentials: async () => ({ caPem: joined.serverCaPem, ...((await readPair(join(agentDir, "client-kubelet"))) ?? joined.clientKubelet) }),
+    credentials: async () => ({
+      caPem: joined.serverCaPem,
+      ...((await readPair(join(agentDir, "client-kubelet"))) ?? joined.clientKubelet),
+    }),
     connect: createKubeletGate({
       serving: joined.servingKubelet,
       clientCaPem: joined.clientCaPem,

@@ -3,13 +3,24 @@
  * not from containerd's answers, so that it also cleans up after a containerd that is gone. State on disk stays.
  */
 import { execFile } from "node:child_process";
-import { readdir, readFile, rmdir } from "node:fs/promises";
+import { readdir, readFile, readlink, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { kill } from "node:process";
 import { promisify } from "node:util";
 import { createCommandRunner } from "@wherry/net";
-import { DEFAULT_STATE_DIR, networkPaths, removePodNetwork, terminateContainerd, terminateDns } from "@wherry/node-agent";
-import { processStartTime, systemClock, type ParsedFlags, type ProcessContext } from "@wherry/service-kit";
+import {
+  DEFAULT_STATE_DIR,
+  networkPaths,
+  removePodNetwork,
+  terminateContainerd,
+  terminateDns,
+} from "@wherry/node-agent";
+import {
+  processStartTime,
+  systemClock,
+  type ParsedFlags,
+  type ProcessContext,
+} from "@wherry/service-kit";
 import type { Command } from "../command.ts";
 import { dataFlags, nodeFlags } from "../common-flags.ts";
 import { textOf } from "../flag-values.ts";
@@ -22,12 +33,22 @@ const UNMOUNT_ROUNDS_MAX = 5;
 
 export const killallCommand: Command = {
   usage: "wherry killall [flags]",
-  flags: [...dataFlags, ...nodeFlags.filter((flag) => flag.name === "kubelet-arg"), { name: "cluster-dns", kind: "string", defaultText: "10.43.0.10", help: "Address of the cluster's DNS." }],
+  flags: [
+    ...dataFlags,
+    ...nodeFlags.filter((flag) => flag.name === "kubelet-arg"),
+    {
+      name: "cluster-dns",
+      kind: "string",
+      defaultText: "10.43.0.10",
+      help: "Address of the cluster's DNS.",
+    },
+  ],
   run: runKillall,
 };
 
 async function runKillall(context: ProcessContext, { values }: ParsedFlags): Promise<void> {
-  if (!context.isRoot) throw new Error("removing pods, mounts and rules needs root: run wherry killall as root");
+  if (!context.isRoot)
+    throw new Error("removing pods, mounts and rules needs root: run wherry killall as root");
   const node = await nodeSettingsOf(values, context);
   const paths = networkPaths(node.dataDir);
   const counts: Record<string, number> = {};
@@ -36,11 +57,25 @@ async function runKillall(context: ProcessContext, { values }: ParsedFlags): Pro
   counts["pod processes"] = await endShims(DEFAULT_STATE_DIR);
   await terminateContainerd(DEFAULT_STATE_DIR, systemClock);
   await terminateDns(paths.dnsRunDir);
-  counts["mounts"] = await unmountBelow([DEFAULT_STATE_DIR, join(node.dataDir, "agent/containerd"), join(node.kubeletRoot, "pods")]);
-  const network = await removePodNetwork(createCommandRunner(), { cniConfDir: paths.cniConfDir, dnsAddresses: [textOf(values, "cluster-dns") ?? "10.43.0.10"] });
+  counts["mounts"] = await unmountBelow([
+    DEFAULT_STATE_DIR,
+    join(node.dataDir, "agent/containerd"),
+    join(node.kubeletRoot, "pods"),
+  ]);
+  const network = await removePodNetwork(createCommandRunner(), {
+    cniConfDir: paths.cniConfDir,
+    dnsAddresses: [textOf(values, "cluster-dns") ?? "10.43.0.10"],
+  });
   Object.assign(counts, network);
-  counts["cgroups"] = await removeCgroups(join("/sys/fs/cgroup"), join(node.cgroupRoot, "kubepods"));
-  context.stdout(`removed: ${Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(", ")}\n`);
+  counts["cgroups"] = await removeCgroups(
+    join("/sys/fs/cgroup"),
+    join(node.cgroupRoot, "kubepods"),
+  );
+  context.stdout(
+    `removed: ${Object.entries(counts)
+      .map(([what, count]) => `${count} ${what}`)
+      .join(", ")}\n`,
+  );
 }
 
 /** SIGTERM first, SIGKILL at the end of the wait. */
@@ -56,19 +91,38 @@ async function endRecordedProcess(dataDir: string): Promise<number> {
   return 1;
 }
 
-/** Every shim of our containerd (it carries our socket's path in its arguments), with all that runs below it. */
+/**
+ * Every shim of our containerd, with all that runs below it: it carries our socket's path in its arguments and shares our mounts (the same path may mean another
+ * containerd in another mount namespace).
+ */
 async function endShims(stateDir: string): Promise<number> {
   let ended = 0;
   for (let waitedMs = 0; waitedMs < END_WAIT_MS; waitedMs += CHECK_MS) {
     const processes = await listProcesses();
-    const shims = processes.filter((one) => /containerd-shim/.test(one.command[0] ?? "") && one.command.some((word) => word.startsWith(stateDir)));
+    const candidates = processes.filter(
+      (one) =>
+        /containerd-shim/.test(one.command[0] ?? "") &&
+        one.command.some((word) => word.startsWith(stateDir)),
+    );
+    const shims: ProcessEntry[] = [];
+    for (const one of candidates) if (await sharesOurMounts(one.pid)) shims.push(one);
     if (shims.length === 0) return ended;
-    const doomed = withDescendants(shims.map((one) => one.pid), processes);
+    const doomed = withDescendants(
+      shims.map((one) => one.pid),
+      processes,
+    );
     if (waitedMs === 0) ended = doomed.length;
     for (const pid of doomed) signalTo(pid, "SIGKILL");
     await wait(CHECK_MS);
   }
   throw new Error("some pods' processes do not end; see ps for containerd-shim");
+}
+
+async function sharesOurMounts(pid: number): Promise<boolean> {
+  const namespaceOf = async (id: string): Promise<string> =>
+    await readlink(`/proc/${id}/ns/mnt`).catch(() => "");
+  const own = await namespaceOf("self");
+  return own !== "" && (await namespaceOf(String(pid))) === own;
 }
 
 interface ProcessEntry {
@@ -82,8 +136,15 @@ async function listProcesses(): Promise<ProcessEntry[]> {
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      const [stat, command] = await Promise.all([readFile(`/proc/${name}/stat`, "utf8"), readFile(`/proc/${name}/cmdline`, "utf8")]);
-      found.push({ pid: Number(name), parent: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]), command: command.split("\0") });
+      const [stat, command] = await Promise.all([
+        readFile(`/proc/${name}/stat`, "utf8"),
+        readFile(`/proc/${name}/cmdline`, "utf8"),
+      ]);
+      found.push({
+        pid: Number(name),
+        parent: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]),
+        command: command.split("\0"),
+      });
     } catch {
       // It ended while we looked.
     }
@@ -93,13 +154,21 @@ async function listProcesses(): Promise<ProcessEntry[]> {
 
 /** Children first, so that nothing is adopted by a parent that is about to end. */
 function withDescendants(pids: readonly number[], processes: readonly ProcessEntry[]): number[] {
-  return pids.flatMap((pid) => [...withDescendants(processes.filter((one) => one.parent === pid).map((one) => one.pid), processes), pid]);
+  return pids.flatMap((pid) => [
+    ...withDescendants(
+      processes.filter((one) => one.parent === pid).map((one) => one.pid),
+      processes,
+    ),
+    pid,
+  ]);
 }
 
 async function unmountBelow(folders: readonly string[]): Promise<number> {
   let unmounted = 0;
   for (let round = 0; round < UNMOUNT_ROUNDS_MAX; round += 1) {
-    const points = (await mountPoints()).filter((point) => folders.some((folder) => point === folder || point.startsWith(`${folder}/`)));
+    const points = (await mountPoints()).filter((point) =>
+      folders.some((folder) => point === folder || point.startsWith(`${folder}/`)),
+    );
     if (points.length === 0) return unmounted;
     for (const point of points.reverse()) {
       // A busy mount is detached and goes when its last user does.
@@ -119,13 +188,20 @@ async function mountPoints(): Promise<string[]> {
     .split("\n")
     .map((line) => line.split(" ")[4] ?? "")
     .filter((point) => point !== "")
-    .map((point) => point.replace(/\\(\d{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))));
+    .map((point) =>
+      point.replace(/\\(\d{3})/g, (_all, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      ),
+    );
 }
 
 /** In every hierarchy of cgroup v1, or the one of v2. */
 async function removeCgroups(mount: string, group: string): Promise<number> {
   const hierarchies = await readdir(mount, { withFileTypes: true });
-  const roots = [mount, ...hierarchies.filter((entry) => entry.isDirectory()).map((entry) => join(mount, entry.name))];
+  const roots = [
+    mount,
+    ...hierarchies.filter((entry) => entry.isDirectory()).map((entry) => join(mount, entry.name)),
+  ];
   let removed = 0;
   for (const root of roots) removed += await removeTree(join(root, group));
   return removed;
@@ -134,7 +210,8 @@ async function removeCgroups(mount: string, group: string): Promise<number> {
 async function removeTree(folder: string): Promise<number> {
   let removed = 0;
   try {
-    for (const entry of await readdir(folder, { withFileTypes: true })) if (entry.isDirectory()) removed += await removeTree(join(folder, entry.name));
+    for (const entry of await readdir(folder, { withFileTypes: true }))
+      if (entry.isDirectory()) removed += await removeTree(join(folder, entry.name));
     await rmdir(folder);
     return removed + 1;
   } catch {

@@ -11,12 +11,21 @@ export const kubectlCommand: Command = {
   flags: [],
   takes: "everything",
   async run(context, { positionals }) {
-    const dataDir = context.env["WHERRY_DATA_DIR"] ?? context.env["K3S_DATA_DIR"] ?? "/var/lib/wherry";
-    const program = await findProgram("kubectl", [join(dataDir, "bin"), ...(context.env["PATH"] ?? "").split(delimiter)]);
+    const dataDir =
+      context.env["WHERRY_DATA_DIR"] ?? context.env["K3S_DATA_DIR"] ?? "/var/lib/wherry";
+    const program = await findProgram("kubectl", [
+      join(dataDir, "bin"),
+      ...(context.env["PATH"] ?? "").split(delimiter),
+    ]);
     if (program === undefined) {
-      throw new Error(`kubectl was found neither in ${join(dataDir, "bin")} nor in PATH; install it (Debian: apt-get install kubernetes-client) or put it there`);
+      throw new Error(
+        `kubectl was found neither in ${join(dataDir, "bin")} nor in PATH; install it (Debian: apt-get install kubernetes-client) or put it there`,
+      );
     }
-    const named = positionals.some((word) => word.startsWith("--kubeconfig") || word === "--server" || word === "-s") || context.env["KUBECONFIG"] !== undefined;
+    const named =
+      positionals.some(
+        (word) => word.startsWith("--kubeconfig") || word === "--server" || word === "-s",
+      ) || context.env["KUBECONFIG"] !== undefined;
     if (named) return await runTool(context, program, positionals, {});
     const kubeconfig = await defaultKubeconfig(context);
     await assertReadable(kubeconfig);
@@ -42,12 +51,20 @@ async function assertReadable(file: string): Promise<void> {
     await access(file, constants.R_OK);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const advice = code === "ENOENT" ? "start a server first, or name a kubeconfig with --kubeconfig" : "run this as root, or start the server with --write-kubeconfig-mode 644";
+    const advice =
+      code === "ENOENT"
+        ? "start a server first, or name a kubeconfig with --kubeconfig"
+        : "run this as root, or start the server with --write-kubeconfig-mode 644";
     throw new Error(`kubeconfig ${file} cannot be read (${code}); ${advice}`, { cause: error });
   }
 }
 
-function runTool(context: ProcessContext, program: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
+function runTool(
+  context: ProcessContext,
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: "inherit", env: { ...context.env, ...env } });
     context.signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });

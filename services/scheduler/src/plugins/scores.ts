@@ -20,7 +20,9 @@ export const leastAllocated: ScorePlugin = {
   score(pod, node) {
     const taken = fractions(node, nonZeroPodRequests(pod));
     if (taken.length === 0) return 0;
-    return Math.trunc(taken.reduce((sum, share) => sum + Math.trunc((1 - share) * SCORE_MAX), 0) / taken.length);
+    return Math.trunc(
+      taken.reduce((sum, share) => sum + Math.trunc((1 - share) * SCORE_MAX), 0) / taken.length,
+    );
   },
 };
 
@@ -40,9 +42,13 @@ export const preferredTaints: ScorePlugin = {
   name: "TaintToleration",
   weight: 3,
   score(pod, { node }) {
-    const tolerations = (pod.spec.tolerations ?? []).filter((one) => (one.effect ?? "") === "" || one.effect === "PreferNoSchedule");
+    const tolerations = (pod.spec.tolerations ?? []).filter(
+      (one) => (one.effect ?? "") === "" || one.effect === "PreferNoSchedule",
+    );
     const taints = (node.spec.taints ?? []).filter((taint) => taint.effect === "PreferNoSchedule");
-    return taints.filter((taint) => !tolerations.some((toleration) => toleratesTaint(toleration, taint))).length;
+    return taints.filter(
+      (taint) => !tolerations.some((toleration) => toleratesTaint(toleration, taint)),
+    ).length;
   },
   normalize: (scores) => normalizeToMax(scores, true),
 };
@@ -51,8 +57,11 @@ export const preferredNodeAffinity: ScorePlugin = {
   name: "NodeAffinity",
   weight: 2,
   score(pod, { node }) {
-    const terms = pod.spec.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
-    return terms.filter((term) => matchesNodeTerm(term.preference, node)).reduce((sum, term) => sum + term.weight, 0);
+    const terms =
+      pod.spec.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+    return terms
+      .filter((term) => matchesNodeTerm(term.preference, node))
+      .reduce((sum, term) => sum + term.weight, 0);
   },
   normalize: (scores) => normalizeToMax(scores, false),
 };
@@ -89,11 +98,22 @@ export const ownerSpread: ScorePlugin = {
     if (owner === undefined) return 0;
     let same = 0;
     for (const other of node.pods.values()) {
-      if (other.metadata.deletionTimestamp === undefined && other.metadata.ownerReferences?.some((one) => one.uid === owner) === true) same += 1;
+      if (
+        other.metadata.deletionTimestamp === undefined &&
+        other.metadata.ownerReferences?.some((one) => one.uid === owner) === true
+      )
+        same += 1;
     }
     return same;
   },
   normalize: (scores) => normalizeToMax(scores, true),
 };
 
-export const defaultScores: readonly ScorePlugin[] = [leastAllocated, balancedAllocation, preferredTaints, preferredNodeAffinity, imageLocality, ownerSpread];
+export const defaultScores: readonly ScorePlugin[] = [
+  leastAllocated,
+  balancedAllocation,
+  preferredTaints,
+  preferredNodeAffinity,
+  imageLocality,
+  ownerSpread,
+];
