@@ -194,9 +194,7 @@ function sanExtension(sans: SubjectAltNames | undefined): x509.Extension[] {
   return names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)];
 }
 
-async function signingKey(
-  key: KeyObject,
-): Promise<{
+async function signingKey(key: KeyObject): Promise<{
   privateKey: webcrypto.CryptoKey;
   algorithm: webcrypto.EcdsaParams | webcrypto.RsaHashedImportParams;
 }> {

@@ -28,4 +28,9 @@ export {
   serviceRouterConfig,
   terminateDns,
 } from "./network/index.ts";
-export type { ClusterDnsConfig, PodNetworkConfig, RemovalCounts, ServiceRouterConfig } from "./network/index.ts";
+export type {
+  ClusterDnsConfig,
+  PodNetworkConfig,
+  RemovalCounts,
+  ServiceRouterConfig,
+} from "./network/index.ts";

@@ -331,17 +331,15 @@ async function refuse(
   reason: string,
   message: string,
 ): Promise<FastifyReply> {
-  return await reply
-    .code(code)
-    .send({
-      kind: "Status",
-      apiVersion: "v1",
-      metadata: {},
-      status: "Failure",
-      message,
-      reason,
-      code,
-    });
+  return await reply.code(code).send({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Failure",
+    message,
+    reason,
+    code,
+  });
 }
 
 /** An answer for an upgrade that is refused, written to the raw socket. */

@@ -149,7 +149,10 @@ export function createKubeletApi(deps: KubeletApiDeps): HttpHandler & { close():
       answerUpgrade(upgrade).catch((error: unknown) => {
         const failure = httpErrorFrom(error);
         // The API server gives its caller the status alone; the reason is only here.
-        log.warn({ path: request.url, status: failure.status, err: error }, "kubelet API stream refused");
+        log.warn(
+          { path: request.url, status: failure.status, err: error },
+          "kubelet API stream refused",
+        );
         if (upgrade.answered) socket.destroy();
         else refuseUpgrade(socket, failure);
       });
