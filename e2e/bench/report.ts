@@ -15,10 +15,28 @@ export function median(values: readonly number[]): number {
 }
 
 /** Prints a table and, when a file is named, writes the flat list. */
-export async function report(title: string, metrics: readonly Metric[], file: string | undefined): Promise<void> {
-  const rows = metrics.map((one) => [one.metric, one.value.toPrecision(4), one.unit, one.peer?.toPrecision(4) ?? "", one.target === undefined ? "" : `<= ${one.target}`]);
+export async function report(
+  title: string,
+  metrics: readonly Metric[],
+  file: string | undefined,
+): Promise<void> {
+  const rows = metrics.map((one) => [
+    one.metric,
+    one.value.toPrecision(4),
+    one.unit,
+    one.peer?.toPrecision(4) ?? "",
+    one.target === undefined ? "" : `<= ${one.target}`,
+  ]);
   const header = [title, "value", "unit", "peer", "target"];
-  const widths = header.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  for (const row of [header, ...rows]) console.log(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd());
+  const widths = header.map((name, column) =>
+    Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  for (const row of [header, ...rows])
+    console.log(
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    );
   if (file !== undefined) await writeFile(file, `${JSON.stringify(metrics, null, 2)}\n`);
 }

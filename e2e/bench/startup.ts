@@ -13,12 +13,26 @@ import { placeSampleImages } from "../src/sample-images.ts";
 import { until } from "../src/until.ts";
 import { median, report, type Metric } from "./report.ts";
 
-const { values } = parseArgs({ options: { json: { type: "string" }, runs: { type: "string", default: "5" }, idle: { type: "string", default: "60" }, source: { type: "boolean", default: false } } });
+const { values } = parseArgs({
+  options: {
+    json: { type: "string" },
+    runs: { type: "string", default: "5" },
+    idle: { type: "string", default: "60" },
+    source: { type: "boolean", default: false },
+  },
+});
 const runs = Number(values.runs);
 const idleMs = Number(values.idle) * 1000;
 
-const entry = values.source ? join(root, "services/launcher/src/main.ts") : join(root, "services/launcher/dist/wherry.js");
-if (!values.source) execFileSync("npx", ["--prefer-offline", "-y", "pnpm@12.21.0", "--filter", "@wherry/launcher", "run", "build"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+const entry = values.source
+  ? join(root, "services/launcher/src/main.ts")
+  : join(root, "services/launcher/dist/wherry.js");
+if (!values.source)
+  execFileSync(
+    "npx",
+    ["--prefer-offline", "-y", "pnpm@12.21.0", "--filter", "@wherry/launcher", "run", "build"],
+    { cwd: root, stdio: ["ignore", "ignore", "inherit"] },
+  );
 
 const lab = await createLab();
 const machine = await lab.addMachine("bench");
@@ -42,7 +56,11 @@ metrics.unshift(
   { metric: "API ready after process start", value: median(apiReady), unit: "s", target: 1.5 },
   { metric: "Node Ready after process start", value: median(nodeReady), unit: "s", target: 3 },
 );
-metrics.push({ metric: "bare Node importing the same libraries", value: await bareNodeS(), unit: "s" });
+metrics.push({
+  metric: "bare Node importing the same libraries",
+  value: await bareNodeS(),
+  unit: "s",
+});
 metrics.push({ metric: "containerd's own start", value: await containerdStartS(), unit: "s" });
 await machine.exec([node26, entry, "killall", "--data-dir", dataDir]);
 await lab.close();
@@ -56,16 +74,36 @@ interface RunningServer {
 }
 
 async function start(on: Machine): Promise<RunningServer> {
-  const child = on.spawn([node26, "--max-semi-space-size=2", entry, "server", "--data-dir", dataDir, "--write-kubeconfig", join(on.folder, "kubeconfig.yaml"), "--node-ip", on.ip, "--kubelet-arg", "cgroup-root=/wherry-bench"], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const child = on.spawn(
+    [
+      node26,
+      "--max-semi-space-size=2",
+      entry,
+      "server",
+      "--data-dir",
+      dataDir,
+      "--write-kubeconfig",
+      join(on.folder, "kubeconfig.yaml"),
+      "--node-ip",
+      on.ip,
+      "--kubelet-arg",
+      "cgroup-root=/wherry-bench",
+    ],
+    {
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
   let text = "";
   child.stderr?.on("data", (data: Buffer) => {
     text += data.toString();
   });
   const found = async (pattern: RegExp): Promise<number> => {
     try {
-      return await until(String(pattern), 60_000, async () => Number(pattern.exec(text)?.[1] ?? 0) || undefined);
+      return await until(
+        String(pattern),
+        60_000,
+        async () => Number(pattern.exec(text)?.[1] ?? 0) || undefined,
+      );
     } catch (error) {
       throw new Error(`the server did not come up:\n${text.slice(-3000)}`, { cause: error });
     }
@@ -85,7 +123,9 @@ async function start(on: Machine): Promise<RunningServer> {
 }
 
 async function serverPid(): Promise<number> {
-  const { pid } = JSON.parse(await readFile(join(dataDir, "running.json"), "utf8")) as { readonly pid: number };
+  const { pid } = JSON.parse(await readFile(join(dataDir, "running.json"), "utf8")) as {
+    readonly pid: number;
+  };
   return pid;
 }
 
@@ -99,11 +139,21 @@ async function footprint(pid: number): Promise<Metric[]> {
   const ticks = (await cpuTicks(own)) - before;
   const ticksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"]).toString());
   return [
-    { metric: "RSS of Wherry's own processes", value: await memoryMb(own, "Rss"), unit: "MB", target: 200 },
+    {
+      metric: "RSS of Wherry's own processes",
+      value: await memoryMb(own, "Rss"),
+      unit: "MB",
+      target: 200,
+    },
     { metric: "PSS of Wherry's own processes", value: await memoryMb(own, "Pss"), unit: "MB" },
     { metric: "RSS of the server process alone", value: await memoryMb([pid], "Rss"), unit: "MB" },
     { metric: "RSS of containerd and shims", value: await memoryMb(others, "Rss"), unit: "MB" },
-    { metric: "idle CPU of Wherry's own processes", value: (100 * ticks) / ticksPerSecond / (idleMs / 2000), unit: "% of a core", target: 2 },
+    {
+      metric: "idle CPU of Wherry's own processes",
+      value: (100 * ticks) / ticksPerSecond / (idleMs / 2000),
+      unit: "% of a core",
+      target: 2,
+    },
   ];
 }
 
@@ -119,7 +169,12 @@ async function processesMatching(pattern: RegExp): Promise<number[]> {
 
 async function memoryMb(pids: readonly number[], field: "Rss" | "Pss"): Promise<number> {
   let kb = 0;
-  for (const pid of pids) kb += Number(new RegExp(`^${field}: +(\\d+)`, "m").exec(await readFile(`/proc/${pid}/smaps_rollup`, "utf8").catch(() => ""))?.[1] ?? 0);
+  for (const pid of pids)
+    kb += Number(
+      new RegExp(`^${field}: +(\\d+)`, "m").exec(
+        await readFile(`/proc/${pid}/smaps_rollup`, "utf8").catch(() => ""),
+      )?.[1] ?? 0,
+    );
   return kb / 1024;
 }
 
@@ -136,8 +191,16 @@ async function cpuTicks(pids: readonly number[]): Promise<number> {
 async function bareNodeS(): Promise<number> {
   const folder = await mkdtemp(join(root, "services/launcher/.bench-"));
   const script = join(folder, "bare.mjs");
-  const libraries = ["../../apiserver/node_modules/fastify/fastify.js", "../node_modules/better-sqlite3/lib/index.js", "../node_modules/zod/index.js", "../../apiserver/node_modules/ws/wrapper.mjs"];
-  await writeFile(script, libraries.map((one) => `await import(${JSON.stringify(join(folder, one))});`).join("\n"));
+  const libraries = [
+    "../../apiserver/node_modules/fastify/fastify.js",
+    "../node_modules/better-sqlite3/lib/index.js",
+    "../node_modules/zod/index.js",
+    "../../apiserver/node_modules/ws/wrapper.mjs",
+  ];
+  await writeFile(
+    script,
+    libraries.map((one) => `await import(${JSON.stringify(join(folder, one))});`).join("\n"),
+  );
   const times: number[] = [];
   for (let run = 0; run < runs; run += 1) {
     const began = performance.now();
@@ -155,9 +218,14 @@ async function containerdStartS(): Promise<number> {
     const folder = join(machine.folder, `containerd-${run}`);
     await mkdir(folder, { recursive: true });
     const config = join(folder, "config.toml");
-    await writeFile(config, `version = 2\nroot = "${folder}/root"\nstate = "${folder}/state"\noom_score = 0\n[grpc]\n  address = "${folder}/c.sock"\n`);
+    await writeFile(
+      config,
+      `version = 2\nroot = "${folder}/root"\nstate = "${folder}/state"\noom_score = 0\n[grpc]\n  address = "${folder}/c.sock"\n`,
+    );
     const began = performance.now();
-    const child = machine.spawn(["containerd", "-c", config], { stdio: ["ignore", "ignore", "pipe"] });
+    const child = machine.spawn(["containerd", "-c", config], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
     let text = "";
     child.stderr?.on("data", (data: Buffer) => {
       text += data.toString();

@@ -58,11 +58,19 @@ export interface Program {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
-export async function startProgram(machine: Machine, name: string, args: readonly string[], options: BundleOptions = {}): Promise<Program> {
+export async function startProgram(
+  machine: Machine,
+  name: string,
+  args: readonly string[],
+  options: BundleOptions = {},
+): Promise<Program> {
   await mkdir(machine.folder, { recursive: true });
   const logFile = join(machine.folder, `${name}.log`);
   const command = [node26, "--max-semi-space-size=2", options.entry ?? launcherMain, ...args];
-  const child = machine.spawn(options.cgroup === undefined ? command : insideCgroup(options.cgroup, command), { stdio: ["ignore", "pipe", "pipe"] });
+  const child = machine.spawn(
+    options.cgroup === undefined ? command : insideCgroup(options.cgroup, command),
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
   const log = createWriteStream(logFile, { flags: "a" });
   child.stdout?.pipe(log, { end: false });
   child.stderr?.pipe(log, { end: false });
@@ -87,7 +95,13 @@ export interface BundleOptions {
 
 /** The shell enters the group in every hierarchy that has it, then becomes the command. */
 function insideCgroup(name: string, command: readonly string[]): string[] {
-  return ["sh", "-c", `for procs in /sys/fs/cgroup/${name}/cgroup.procs /sys/fs/cgroup/*/${name}/cgroup.procs; do if [ -e "$procs" ]; then echo $$ > "$procs"; fi; done; exec "$@"`, "sh", ...command];
+  return [
+    "sh",
+    "-c",
+    `for procs in /sys/fs/cgroup/${name}/cgroup.procs /sys/fs/cgroup/*/${name}/cgroup.procs; do if [ -e "$procs" ]; then echo $$ > "$procs"; fi; done; exec "$@"`,
+    "sh",
+    ...command,
+  ];
 }
 
 /** One server that is everything. */
@@ -97,8 +111,19 @@ export async function startBundle(options: BundleOptions = {}): Promise<Cluster>
   const dataDir = join(server.folder, "data");
   await placeSampleImages(dataDir);
   const kubeconfig = join(server.folder, "kubeconfig.yaml");
-  const podCgroup = options.cgroup === undefined ? "/wherry-e2e-server" : `/${options.cgroup}/pods`;
-  const args = ["server", "--data-dir", dataDir, "--write-kubeconfig", kubeconfig, "--node-ip", server.ip, "--kubelet-arg", `cgroup-root=${podCgroup}`];
+  const podCgroup =
+    options.cgroup === undefined ? `/wherry-e2e-${process.pid}` : `/${options.cgroup}/pods`;
+  const args = [
+    "server",
+    "--data-dir",
+    dataDir,
+    "--write-kubeconfig",
+    kubeconfig,
+    "--node-ip",
+    server.ip,
+    "--kubelet-arg",
+    `cgroup-root=${podCgroup}`,
+  ];
   let program = await startProgram(server, "server", args, options);
   return await assemble({
     kind: "bundle",
@@ -133,7 +158,9 @@ export async function assemble(parts: Assembly): Promise<Cluster> {
     const kubectl = options.kubectl ?? kubectls[0];
     if (kubectl === undefined) throw new Error("no kubectl was found");
     const command = [kubectl.path, "--kubeconfig", parts.kubeconfig, ...args];
-    return options.tty === true ? ["script", "-qefc", command.map(quote).join(" "), "/dev/null"] : command;
+    return options.tty === true
+      ? ["script", "-qefc", command.map(quote).join(" "), "/dev/null"]
+      : command;
   };
   const cluster: Cluster = {
     kind: parts.kind,
@@ -143,11 +170,16 @@ export async function assemble(parts: Assembly): Promise<Cluster> {
     kubeconfig: parts.kubeconfig,
     kubectl(args, options = {}) {
       const [file, ...rest] = parts.server.commandLine(commandOf(args, options));
-      const running = promisify(execFile)(file, rest, { timeout: options.timeoutMs ?? 60_000, maxBuffer: 64 * 1024 * 1024, cwd: "/" });
+      const running = promisify(execFile)(file, rest, {
+        timeout: options.timeoutMs ?? 60_000,
+        maxBuffer: 64 * 1024 * 1024,
+        cwd: "/",
+      });
       running.child.stdin?.end(options.input ?? "");
       return running;
     },
-    spawnKubectl: (args, options = {}) => parts.server.spawn(commandOf(args, options), { stdio: ["pipe", "pipe", "pipe"] }),
+    spawnKubectl: (args, options = {}) =>
+      parts.server.spawn(commandOf(args, options), { stdio: ["pipe", "pipe", "pipe"] }),
     kill: parts.kill,
     async restart() {
       await parts.restart();
@@ -157,7 +189,9 @@ export async function assemble(parts: Assembly): Promise<Cluster> {
       for (const program of parts.programs()) await program.kill("SIGTERM");
       const printed: string[] = [];
       for (const [machine, dataDir] of parts.dataDirs) {
-        printed.push((await machine.exec([node26, launcherMain, "killall", "--data-dir", dataDir])).stdout);
+        printed.push(
+          (await machine.exec([node26, launcherMain, "killall", "--data-dir", dataDir])).stdout,
+        );
       }
       return printed;
     },
@@ -171,11 +205,21 @@ export async function assemble(parts: Assembly): Promise<Cluster> {
     await apiReady(cluster, parts);
     await until("every node to be Ready", 60_000, async () => {
       const { stdout } = await cluster.kubectl(["get", "nodes", "--no-headers"]);
-      const lines = stdout.trim().split("\n").filter((line) => line !== "");
+      const lines = stdout
+        .trim()
+        .split("\n")
+        .filter((line) => line !== "");
       return lines.length === parts.nodes.length && lines.every((line) => / Ready /.test(line));
     });
   } catch (error) {
-    const logs = await Promise.all(parts.programs().map(async (program) => `${program.logFile}:\n${(await readFile(program.logFile, "utf8")).slice(-6_000)}`));
+    const logs = await Promise.all(
+      parts
+        .programs()
+        .map(
+          async (program) =>
+            `${program.logFile}:\n${(await readFile(program.logFile, "utf8")).slice(-6_000)}`,
+        ),
+    );
     await cluster.close();
     throw new Error(`the cluster did not come up\n${logs.join("\n")}`, { cause: error });
   }
@@ -186,14 +230,18 @@ const WARNINGS_SHOWN_MAX = 15;
 
 /** What a program warned of, for whoever reads a failed run. */
 async function showWarnings(program: Program): Promise<void> {
-  const lines = (await readFile(program.logFile, "utf8").catch(() => "")).split("\n").filter((line) => /level=(warning|error)|^error:/.test(line));
-  for (const line of lines.slice(-WARNINGS_SHOWN_MAX)) console.log(`${program.logFile}: ${line.slice(0, 400)}`);
+  const lines = (await readFile(program.logFile, "utf8").catch(() => ""))
+    .split("\n")
+    .filter((line) => /level=(warning|error)|^error:/.test(line));
+  for (const line of lines.slice(-WARNINGS_SHOWN_MAX))
+    console.log(`${program.logFile}: ${line.slice(0, 400)}`);
 }
 
 async function apiReady(cluster: Cluster, parts: Assembly): Promise<void> {
   await until("the API to be ready", 30_000, async () => {
     const dead = parts.programs().find((program) => program.child.exitCode !== null);
-    if (dead !== undefined) throw new Error(`a program ended: ${(await readFile(dead.logFile, "utf8")).slice(-2_000)}`);
+    if (dead !== undefined)
+      throw new Error(`a program ended: ${(await readFile(dead.logFile, "utf8")).slice(-2_000)}`);
     const { stdout } = await cluster.kubectl(["get", "--raw", "/readyz"], { timeoutMs: 5_000 });
     return stdout.trim() === "ok";
   });

@@ -11,7 +11,11 @@ export async function placeSampleImages(dataDir: string): Promise<boolean> {
   await mkdir(folder, { recursive: true });
   const architecture = process.arch === "arm64" ? "arm64" : "amd64";
   for (const tag of ["1", "2"]) {
-    const image = await buildSampleImage({ busybox: join(unpacked, busyboxPath), tag, architecture });
+    const image = await buildSampleImage({
+      busybox: join(unpacked, busyboxPath),
+      tag,
+      architecture,
+    });
     await writeFile(join(folder, `busybox-${tag}.tar`), image);
   }
   return true;

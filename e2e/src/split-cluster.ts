@@ -28,8 +28,10 @@ export async function startSplit(): Promise<Cluster> {
   let programs: Program[] = [];
   const start = async (): Promise<void> => {
     programs = [];
-    for (const [name, args] of commands(server, dataDir)) programs.push(await startProgram(server, name, args));
-    for (const machine of nodes) programs.push(await startProgram(machine, "agent", agentArgs(machine, server, files)));
+    for (const [name, args] of commands(server, dataDir))
+      programs.push(await startProgram(server, name, args));
+    for (const machine of nodes)
+      programs.push(await startProgram(machine, "agent", agentArgs(machine, server, files)));
   };
   await start();
   return await assemble({
@@ -53,7 +55,16 @@ function commands(server: Machine, dataDir: string): [name: string, args: string
   const tls = join(dataDir, "server/tls");
   const kubeconfigOf = (name: string): string => join(server.folder, `${name}.yaml`);
   return [
-    ["datastore", ["datastore", "--endpoint", `sqlite://${join(dataDir, "state.db")}`, "--listen", "127.0.0.1:2379"]],
+    [
+      "datastore",
+      [
+        "datastore",
+        "--endpoint",
+        `sqlite://${join(dataDir, "state.db")}`,
+        "--listen",
+        "127.0.0.1:2379",
+      ],
+    ],
     [
       "apiserver",
       [
@@ -87,7 +98,15 @@ function commands(server: Machine, dataDir: string): [name: string, args: string
         `--advertise-address=${server.ip}`,
       ],
     ],
-    ["controller-manager", ["controller-manager", `--kubeconfig=${kubeconfigOf("controller")}`, `--root-ca-file=${tls}/server-ca.crt`, "--cluster-cidr=10.42.0.0/16"]],
+    [
+      "controller-manager",
+      [
+        "controller-manager",
+        `--kubeconfig=${kubeconfigOf("controller")}`,
+        `--root-ca-file=${tls}/server-ca.crt`,
+        "--cluster-cidr=10.42.0.0/16",
+      ],
+    ],
     ["scheduler", ["scheduler", `--kubeconfig=${kubeconfigOf("scheduler")}`]],
   ];
 }
@@ -99,7 +118,7 @@ function agentArgs(machine: Machine, server: Machine, files: ClusterFiles): stri
     `--token=${files.agentToken}`,
     `--data-dir=${dataDirOf(machine)}`,
     `--node-ip=${machine.ip}`,
-    `--kubelet-arg=cgroup-root=/wherry-e2e-${machine.name}`,
+    `--kubelet-arg=cgroup-root=/wherry-e2e-${process.pid}-${machine.name}`,
   ];
 }
 
@@ -108,7 +127,11 @@ async function writeKubeconfigs(server: Machine, files: ClusterFiles): Promise<s
   await mkdir(server.folder, { recursive: true });
   const write = async (name: string, url: string, pair: KeyPair): Promise<string> => {
     const file = join(server.folder, `${name}.yaml`);
-    await writeFile(file, buildKubeconfig({ server: url, caPem: files.serverCa.certPem, ...pair }), { mode: 0o600 });
+    await writeFile(
+      file,
+      buildKubeconfig({ server: url, caPem: files.serverCa.certPem, ...pair }),
+      { mode: 0o600 },
+    );
     return file;
   };
   const direct = `https://${server.ip}:6444`;

@@ -6,30 +6,54 @@ import { startSplit } from "../src/split-cluster.ts";
 
 const root = process.getuid?.() === 0;
 
-describe("every service in its own process, and two nodes", { skip: root ? false : "needs root" }, () => {
-  let cluster: Cluster;
-  before(async () => {
-    cluster = await startSplit();
-  });
-  after(async () => {
-    await cluster?.close();
-  });
+describe(
+  "every service in its own process, and two nodes",
+  { skip: root ? false : "needs root" },
+  () => {
+    let cluster: Cluster;
+    before(async () => {
+      cluster = await startSplit();
+    });
+    after(async () => {
+      await cluster?.close();
+    });
 
-  describeKubectl("split cluster", () => cluster);
+    describeKubectl("split cluster", () => cluster);
 
-  it("pods run on both nodes, and exec and logs on the second go through its websocket", async () => {
-    const { stdout } = await cluster.kubectl(["get", "pods", "-l", "app=web", "-o", "jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{'\\n'}{end}"]);
-    const placed = stdout.trim().split("\n").map((line) => line.split(" "));
-    for (const machine of cluster.nodes) assert.ok(placed.some(([, node]) => node === machine.name), `no pod runs on ${machine.name}`);
-    const [pod = ""] = placed.find(([, node]) => node === "second") ?? [];
-    assert.equal((await cluster.kubectl(["exec", pod, "--", "hostname"])).stdout.trim(), pod);
-  });
+    it("pods run on both nodes, and exec and logs on the second go through its websocket", async () => {
+      const { stdout } = await cluster.kubectl([
+        "get",
+        "pods",
+        "-l",
+        "app=web",
+        "-o",
+        "jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{'\\n'}{end}",
+      ]);
+      const placed = stdout
+        .trim()
+        .split("\n")
+        .map((line) => line.split(" "));
+      for (const machine of cluster.nodes)
+        assert.ok(
+          placed.some(([, node]) => node === machine.name),
+          `no pod runs on ${machine.name}`,
+        );
+      const [pod = ""] = placed.find(([, node]) => node === "second") ?? [];
+      assert.equal((await cluster.kubectl(["exec", pod, "--", "hostname"])).stdout.trim(), pod);
+    });
 
-  it("nothing listens on the second node for other machines", async () => {
-    const second = cluster.nodes[1];
-    assert.ok(second);
-    const { stdout } = await second.exec(["ss", "-Hltn"]);
-    const open = stdout.trim().split("\n").filter((line) => line !== "" && !/\s(127\.0\.0\.1|\[::1\]|10\.43\.0\.10|10\.42\.)[^ ]*:\d+\s/.test(line));
-    assert.deepEqual(open, []);
-  });
-});
+    it("nothing listens on the second node for other machines", async () => {
+      const second = cluster.nodes[1];
+      assert.ok(second);
+      const { stdout } = await second.exec(["ss", "-Hltn"]);
+      const open = stdout
+        .trim()
+        .split("\n")
+        .filter(
+          (line) =>
+            line !== "" && !/\s(127\.0\.0\.1|\[::1\]|10\.43\.0\.10|10\.42\.)[^ ]*:\d+\s/.test(line),
+        );
+      assert.deepEqual(open, []);
+    });
+  },
+);

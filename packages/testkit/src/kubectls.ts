@@ -3,6 +3,7 @@ import { existsSync, globSync, realpathSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { extractDebianPackage } from "./debian-extract.ts";
+import { extractFromSuite } from "./debian-suite.ts";
 
 export interface Kubectl {
   readonly path: string;
@@ -13,7 +14,7 @@ export interface Kubectl {
 
 /**
  * Every kubectl of this machine, one per minor version, newest first: the one in PATH, those that lie beside it as `kubectl.1.N`, and Debian's
- * kubernetes-client, which is unpacked and not installed.
+ * of this release, trixie and sid, which are unpacked and not installed.
  */
 export async function findKubectls(): Promise<Kubectl[]> {
   const candidates = new Set<string>();
@@ -24,8 +25,13 @@ export async function findKubectls(): Promise<Kubectl[]> {
     candidates.add(real);
     for (const sibling of globSync(join(dirname(real), "kubectl.1.*"))) candidates.add(sibling);
   }
-  const debian = await extractDebianPackage("kubernetes-client");
-  if (debian !== undefined) candidates.add(join(debian, "usr/bin/kubectl"));
+  const unpacked = await Promise.all([
+    extractDebianPackage("kubernetes-client"),
+    extractFromSuite("kubernetes-client", "trixie"),
+    extractFromSuite("kubectl", "sid"),
+  ]);
+  for (const folder of unpacked)
+    if (folder !== undefined) candidates.add(join(folder, "usr/bin/kubectl"));
   const found = (await Promise.all([...candidates].map(describe))).filter(
     (one) => one !== undefined,
   );

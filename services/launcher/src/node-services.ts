@@ -33,6 +33,7 @@ import {
   type ServiceNode,
 } from "@wherry/service-kit";
 import type { ClusterSettings } from "@wherry/tunnel-proxy";
+import { writeNodeFootprint } from "./node-footprint.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import { findNodeTools } from "./node-tools.ts";
 import { VERSION } from "./version.ts";
@@ -130,8 +131,21 @@ export function createNodeServices(options: NodeServicesOptions): NodeServices {
     }),
     { api, runtime, clock, log, metrics, informers },
   );
+  const footprint = createService({
+    name: "node-footprint",
+    start: () =>
+      writeNodeFootprint({
+        kubeletRoot: node.kubeletRoot,
+        cgroupRoot: node.cgroupRoot,
+        clusterDns: cluster.clusterDns,
+        clusterCidr: cluster.clusterCidr,
+        serviceCidr: cluster.serviceCidr,
+      }),
+    stop: async () => {},
+  });
   const nodes: ServiceNode[] = [
-    { service: watcher },
+    { service: footprint },
+    { service: watcher, after: [footprint] },
     { service: network, after: [watcher] },
     { service: router, after: [watcher] },
   ];

@@ -22,9 +22,9 @@ import {
   type ProcessContext,
 } from "@wherry/service-kit";
 import type { Command } from "../command.ts";
-import { dataFlags, nodeFlags } from "../common-flags.ts";
-import { textOf } from "../flag-values.ts";
-import { nodeSettingsOf } from "../node-settings.ts";
+import { dataFlags } from "../common-flags.ts";
+import { readNodeFootprint } from "../node-footprint.ts";
+import { dataDirOf } from "../node-settings.ts";
 import { readRunningRecord, removeRunningRecord } from "../running-record.ts";
 
 const END_WAIT_MS = 15_000;
@@ -33,43 +33,38 @@ const UNMOUNT_ROUNDS_MAX = 5;
 
 export const killallCommand: Command = {
   usage: "wherry killall [flags]",
-  flags: [
-    ...dataFlags,
-    ...nodeFlags.filter((flag) => flag.name === "kubelet-arg"),
-    {
-      name: "cluster-dns",
-      kind: "string",
-      defaultText: "10.43.0.10",
-      help: "Address of the cluster's DNS.",
-    },
-  ],
+  flags: dataFlags,
   run: runKillall,
 };
 
 async function runKillall(context: ProcessContext, { values }: ParsedFlags): Promise<void> {
   if (!context.isRoot)
     throw new Error("removing pods, mounts and rules needs root: run wherry killall as root");
-  const node = await nodeSettingsOf(values, context);
-  const paths = networkPaths(node.dataDir);
+  const dataDir = dataDirOf(values, context);
+  const node = await readNodeFootprint();
+  const paths = networkPaths(dataDir);
   const counts: Record<string, number> = {};
 
-  counts["servers"] = await endRecordedProcess(node.dataDir);
+  counts["servers"] = await endRecordedProcess(dataDir);
   counts["pod processes"] = await endShims(DEFAULT_STATE_DIR);
   await terminateContainerd(DEFAULT_STATE_DIR, systemClock);
   await terminateDns(paths.dnsRunDir);
   counts["mounts"] = await unmountBelow([
     DEFAULT_STATE_DIR,
-    join(node.dataDir, "agent/containerd"),
+    join(dataDir, "agent/containerd"),
     join(node.kubeletRoot, "pods"),
   ]);
   const network = await removePodNetwork(createCommandRunner(), {
     cniConfDir: paths.cniConfDir,
-    dnsAddresses: [textOf(values, "cluster-dns") ?? "10.43.0.10"],
+    dnsAddresses: [node.clusterDns],
+    clusterCidr: node.clusterCidr,
+    serviceCidr: node.serviceCidr,
   });
   Object.assign(counts, network);
+  // A cgroup root of our own goes too, once it is empty.
   counts["cgroups"] = await removeCgroups(
-    join("/sys/fs/cgroup"),
-    join(node.cgroupRoot, "kubepods"),
+    "/sys/fs/cgroup",
+    node.cgroupRoot === "/" ? "kubepods" : node.cgroupRoot,
   );
   context.stdout(
     `removed: ${Object.entries(counts)
