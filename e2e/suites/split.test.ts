@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { Cluster } from "../src/cluster.ts";
+import { scanPorts } from "../src/connect-scan.ts";
 import { describeKubectl } from "../src/kubectl-suite.ts";
 import { startSplit } from "../src/split-cluster.ts";
 
@@ -42,18 +43,25 @@ describe(
       assert.equal((await cluster.kubectl(["exec", pod, "--", "hostname"])).stdout.trim(), pod);
     });
 
-    it("nothing listens on the second node for other machines", async () => {
+    it("a connect scan of the second node from the server finds no listener", async () => {
       const second = cluster.nodes[1];
       assert.ok(second);
-      const { stdout } = await second.exec(["ss", "-Hltn"]);
-      const open = stdout
-        .trim()
-        .split("\n")
-        .filter(
-          (line) =>
-            line !== "" && !/\s(127\.0\.0\.1|\[::1\]|10\.43\.0\.10|10\.42\.)[^ ]*:\d+\s/.test(line),
-        );
-      assert.deepEqual(open, []);
+      // Node ports of services are pods', not the node's.
+      const { stdout } = await cluster.kubectl([
+        "get",
+        "services",
+        "-A",
+        "-o",
+        "jsonpath={.items[*].spec.ports[*].nodePort}",
+      ]);
+      const nodePorts = stdout.split(" ").map(Number);
+      const open = await scanPorts(cluster.server, second.ip);
+      assert.deepEqual(
+        open.filter((port) => !nodePorts.includes(port)),
+        [],
+      );
+      // The scan sees what is there: the server's own port.
+      assert.ok((await scanPorts(second, cluster.server.ip)).includes(6443));
     });
   },
 );

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -13,7 +13,9 @@ export async function runReadmeExample(packageUrl: string): Promise<string[]> {
   const readme = await readFile(join(folder, "README.md"), "utf8");
   const block = /```ts\n([\s\S]*?)```/.exec(readme)?.[1];
   if (block === undefined) throw new Error(`${folder}README.md has no \`\`\`ts block`);
-  const scratch = await mkdtemp(join(folder, "src", ".readme-"));
+  // Beside the sources, so that imports resolve, and where neither type check nor lint look.
+  await mkdir(join(folder, ".report"), { recursive: true });
+  const scratch = await mkdtemp(join(folder, ".report", "readme-"));
   try {
     const file = join(scratch, "example.ts");
     await writeFile(file, block);
