@@ -389,17 +389,21 @@ export class SpdyStream extends Duplex {
     _encoding: BufferEncoding,
     callback: (error?: Error | null) => void,
   ): void {
-    this.#whenOpen(() => {
-      if (this.#discarding) callback();
-      else this.#link.writeData(this.id, chunk, false, callback);
-    });
+    this.#whenOpen(() =>
+      afterReading(() => {
+        if (this.#discarding) callback();
+        else this.#link.writeData(this.id, chunk, false, callback);
+      }),
+    );
   }
 
   override _final(callback: (error?: Error | null) => void): void {
-    this.#whenOpen(() => {
-      if (this.#discarding) callback();
-      else this.#link.writeData(this.id, Buffer.alloc(0), true, () => callback());
-    });
+    this.#whenOpen(() =>
+      afterReading(() => {
+        if (this.#discarding) callback();
+        else this.#link.writeData(this.id, Buffer.alloc(0), true, () => callback());
+      }),
+    );
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -462,4 +466,12 @@ function uint32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value >>> 0);
   return bytes;
+}
+
+/**
+ * Writes wait for what has arrived to be read: a runtime whose process has ended sends the outcome and closes, and a write that meets the closed connection
+ * would take the outcome with it.
+ */
+function afterReading(write: () => void): void {
+  setImmediate(write);
 }
